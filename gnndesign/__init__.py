@@ -1,0 +1,1 @@
+"""gnndesign: design materials with graph neural network potentials."""

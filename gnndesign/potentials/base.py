@@ -1,0 +1,192 @@
+"""What a potential is: `Potential`, `EnergyModel`, `Prediction` and `Card`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from ase.data import chemical_symbols
+from jaxtyping import Float
+from torch import Tensor
+
+from gnndesign.batch import AtomicBatch
+from gnndesign.errors import UnsupportedElementError
+from gnndesign.neighbors import NeighborList, find_neighbors
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a potential says about a batch.
+
+    Attributes:
+        energy: (n_systems,) eV.
+        atomic_energies: (n_atoms,) eV; they sum to `energy`. None where the
+            potential has no energy of an atom.
+        forces: (n_atoms, 3) eV/Å, minus the gradient of the energy.
+        stress: (n_systems, 3, 3) eV/Å³, (1/V) dE/dstrain, positive under tension
+            (ASE's sign). Zero for a structure that is not periodic along all axes,
+            where no volume is defined.
+    """
+
+    energy: Float[Tensor, " n_systems"]
+    atomic_energies: Float[Tensor, " n_atoms"] | None
+    forces: Float[Tensor, "n_atoms 3"]
+    stress: Float[Tensor, "n_systems 3 3"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What a person should know before trusting a potential.
+
+    Attributes:
+        name: as `load_potential` knows it.
+        title: the name its authors gave it.
+        licence: of the weights.
+        level_of_theory: what the training labels were computed with.
+        training_data: the data set.
+        n_parameters: number of trained parameters; None where unknown.
+        elements: atomic numbers it was trained on, ascending.
+        cutoff: Å; None where unknown.
+        checksum: SHA-256 of the file of weights, or of what defines the potential.
+        citation: what to cite.
+        notes: known weak spots, one sentence each.
+    """
+
+    name: str
+    title: str
+    licence: str
+    level_of_theory: str
+    training_data: str
+    n_parameters: int | None
+    elements: tuple[int, ...]
+    cutoff: float | None
+    checksum: str
+    citation: str
+    notes: tuple[str, ...] = ()
+
+
+class Potential(ABC):
+    """Energy, forces and stress of any batch of structures it knows the elements of.
+
+    Attributes:
+        card: origin, licence, elements and known weak spots.
+        device: where `predict` wants the batch.
+        cutoff: Å, the range within which it wants neighbors; None for a potential
+            that finds its own, to which `edges=None` is given.
+    """
+
+    card: Card
+    device: torch.device
+    cutoff: float | None
+
+    @abstractmethod
+    def predict(self, batch: AtomicBatch, edges: NeighborList | None) -> Prediction:
+        """Evaluate a batch.
+
+        Args:
+            batch: on `self.device`. It is not modified.
+            edges: every pair within `self.cutoff` (more are allowed: pairs beyond
+                the cutoff contribute nothing); None where `self.cutoff` is None.
+
+        Returns:
+            Detached tensors in the floating type of `batch`.
+        """
+
+    @final
+    def compute(self, structures: Any) -> Prediction:
+        """Evaluate one `ase.Atoms` or a list, from scratch.
+
+        Raises:
+            UnsupportedElementError: the potential does not know an element.
+            StructureError: a structure cannot be used.
+        """
+        batch = AtomicBatch.from_atoms(structures, device=self.device)
+        self.check_elements(batch)
+        edges = None if self.cutoff is None else find_neighbors(batch, self.cutoff)
+        return self.predict(batch, edges)
+
+    def check_elements(self, batch: AtomicBatch) -> None:
+        """Refuse a batch with an element outside `card.elements`.
+
+        Raises:
+            UnsupportedElementError: names the elements and the atoms.
+        """
+        known = torch.tensor(self.card.elements, device=batch.device)
+        unknown = ~torch.isin(batch.atomic_numbers, known)
+        if not unknown.any():
+            return
+        numbers = batch.atomic_numbers[unknown].unique().tolist()
+        symbols = ", ".join(chemical_symbols[number] for number in numbers)
+        where = unknown.nonzero()[:, 0].tolist()
+        listed = ", ".join(map(str, where[:8])) + (", ..." if len(where) > 8 else "")
+        raise UnsupportedElementError(
+            f"Potential '{self.card.name}' knows {len(self.card.elements)} elements "
+            f"but not {symbols} (atoms {listed}). Remove these atoms or choose a "
+            f"potential trained on {symbols}."
+        )
+
+    def as_calculator(self) -> Calculator:
+        """This potential as an ASE calculator (energy, forces, stress, energies)."""
+        from gnndesign.potentials.calculator import PotentialCalculator
+
+        return PotentialCalculator(self)
+
+
+class EnergyModel(Potential):
+    """A potential that states its atomic energies; forces and stress follow."""
+
+    @abstractmethod
+    def atomic_energies(
+        self, batch: AtomicBatch, edges: NeighborList
+    ) -> Float[Tensor, " n_atoms"]:
+        """(n_atoms,) eV, differentiable with respect to positions and cell."""
+
+    @final
+    def predict(self, batch: AtomicBatch, edges: NeighborList | None) -> Prediction:
+        """Energies, and forces and stress by automatic differentiation.
+
+        Stress: every position and lattice vector is multiplied by (1 + strain), and
+        stress = (1/V) dE/dstrain at zero strain (Knuth et al., Comput. Phys. Commun.
+        190, 33 (2015), eq. 5), symmetrised.
+        """
+        if edges is None:
+            raise TypeError(f"{type(self).__name__} needs a NeighborList, got None.")
+        positions = batch.positions.detach().requires_grad_(requires_grad=True)
+        strain = torch.zeros_like(batch.cell, requires_grad=True)
+        symmetric = 0.5 * (strain + strain.mT)
+        strained = batch.with_geometry(
+            positions=positions
+            + torch.einsum("ni,nij->nj", positions, symmetric[batch.system_index]),
+            cell=batch.cell + batch.cell @ symmetric,
+        )
+        with torch.enable_grad():
+            atomic = self.atomic_energies(strained, edges)
+            gradients = torch.autograd.grad(
+                atomic.sum(), (positions, strain), allow_unused=True
+            )
+        forces, virial = (
+            torch.zeros_like(x) if g is None else g
+            for x, g in zip((positions, strain), gradients, strict=True)
+        )
+        return Prediction(
+            energy=batch.sum_over_atoms(atomic.detach()),
+            atomic_energies=atomic.detach(),
+            forces=-forces,
+            stress=stress_from_virial(batch, virial),
+        )
+
+
+def stress_from_virial(
+    batch: AtomicBatch, virial: Float[Tensor, "n_systems 3 3"]
+) -> Float[Tensor, "n_systems 3 3"]:
+    """Stress (eV/Å³) from dE/dstrain (eV): divided by the volume, zero without one."""
+    periodic = batch.pbc.all(1)
+    volume = torch.where(periodic, batch.volume, 1.0)
+    return torch.where(
+        periodic[:, None, None], virial / volume[:, None, None], torch.zeros_like(virial)
+    )

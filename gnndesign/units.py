@@ -1,0 +1,29 @@
+"""Conversions into and out of the units of the house (eV, Å, amu).
+
+The constants are CODATA 2018 values. They are our own numbers rather than
+`ase.units`, whose default is CODATA 2014, so that a trajectory does not depend on
+ASE's choice; the two agree to 1e-6 relative.
+"""
+
+from __future__ import annotations
+
+import math
+
+BOLTZMANN_EV_PER_K = 8.617333262e-5
+"""Boltzmann constant, eV/K (exact in the SI of 2019, rounded to ten digits)."""
+
+ELEMENTARY_CHARGE_C = 1.602176634e-19
+ATOMIC_MASS_KG = 1.66053906660e-27
+
+EV_PER_A3_TO_GPA = ELEMENTARY_CHARGE_C * 1e30 * 1e-9
+"""Multiply a pressure in eV/Å³ by this to have GPa (160.2176634)."""
+
+FS = 1e-15 * math.sqrt(ELEMENTARY_CHARGE_C / ATOMIC_MASS_KG) * 1e10
+"""One femtosecond in Å sqrt(amu/eV), the time unit in which F = m a holds."""
+
+
+def kinetic_temperature(kinetic_energy: float, degrees_of_freedom: int) -> float:
+    """Temperature in K of a kinetic energy in eV: T = 2 K / (n k_B)."""
+    if degrees_of_freedom <= 0:
+        return 0.0
+    return 2.0 * kinetic_energy / (degrees_of_freedom * BOLTZMANN_EV_PER_K)

@@ -1,0 +1,1 @@
+"""The notebook interface of gnndesign."""
