@@ -1,0 +1,1 @@
+"""Structures on the host: build, edit, load, save and convert `ase.Atoms`."""
