@@ -159,7 +159,7 @@ class NGLCanvas(NGLWidget):
 
     @observe("error_message")
     def _show_error(self, change: dict[str, Any]) -> None:
-        self.send({"type": "gnndesign:notice", "text": change["new"]})
+        self.send({"type": "gnndesign:warn", "text": change["new"]})
 
     def _initialize_threads(self) -> None:
         # nglview starts four threads here, two of which never end.

@@ -200,9 +200,10 @@ class StructureView(NGLCanvas):
             "type": "gnndesign:scene",
             "sequence": sequence,
             "autoview": self._autoview,
-            "tilt": atoms is not None and atoms.cell.rank == 3,
+            "tilt": atoms is not None and int(atoms.cell.rank) == 3,
             "caption": "" if atoms is None else self._caption(atoms),
-            "notice": self.error_message or scene.notice,
+            "notice": scene.notice,
+            "error": self.error_message,
             "selected": self.selected,
             **header,
         }

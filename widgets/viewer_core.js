@@ -1,7 +1,8 @@
 // Draws scenes with a handful of NGL buffers that are updated in place. Knows NGL, one
 // stage and a function that sends messages; it knows neither nglview nor Jupyter.
 //
-// A scene is {layers, remove, autoview, tilt, camera, caption, notice, selected, symbols}. A layer
+// A scene is {layers, remove, autoview, tilt, camera, caption, notice,
+// error, selected, symbols}. A layer
 // is {name, kind, count, attributes, first, parameters}: attribute k is the float32 array
 // in buffers[first + k]. Attributes that did not change since the last scene are left out.
 function structureScene(NGL, stage, send) {
@@ -218,6 +219,7 @@ function structureScene(NGL, stage, send) {
       else if (scene.camera) restoreCamera(scene.camera);
       write('caption', scene.caption);
       write('notice', scene.notice);
+      write('error', scene.error);
       viewer.requestRender();
       count.scenes++;
     } catch (error) {
@@ -259,7 +261,8 @@ function structureScene(NGL, stage, send) {
 
   addOverlay('label', {top: '6px', left: '6px', whiteSpace: 'nowrap'});
   addOverlay('caption', {bottom: '6px', left: '6px', whiteSpace: 'nowrap'});
-  addOverlay('notice', {top: '30px', left: '6px', color: 'var(--jp-error-color1, #b00)'});
+  addOverlay('notice', {bottom: '26px', left: '6px', whiteSpace: 'nowrap'});
+  addOverlay('error', {top: '30px', left: '6px', color: 'var(--jp-error-color1, #b00)'});
   viewer.container.style.position = 'relative';
 
   stage.signals.clicked.add(picked => {
@@ -279,7 +282,7 @@ function structureScene(NGL, stage, send) {
 
   return {
     show, image, count, layers,
-    notice(text) { write('notice', text); },
+    warn(text) { write('error', text); },
     select(index) { select(index); viewer.requestRender(); },
     center() { frameView(false); },
     spin(on) { stage.setSpin(on); },

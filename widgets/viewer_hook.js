@@ -9,7 +9,7 @@ if (!this.structureScene) {
   const actions = {
     'gnndesign:scene': (message, buffers) => scene.show(message, buffers),
     'gnndesign:select': message => scene.select(message.index),
-    'gnndesign:notice': message => scene.notice(message.text),
+    'gnndesign:warn': message => scene.warn(message.text),
     'gnndesign:center': () => scene.center(),
     'gnndesign:spin': message => scene.spin(message.on),
     'gnndesign:image': message => scene.image(message),

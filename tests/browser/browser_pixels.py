@@ -1,0 +1,69 @@
+"""What can be said about a picture on screen without knowing what it shows."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import numpy as np
+from jaxtyping import Float, Int
+from PIL import Image
+from playwright.sync_api import Locator
+
+# Sum over red, green and blue (0 to 255 each) that an eye would notice.
+NOTICEABLE = 30
+
+
+def pixels(locator: Locator) -> Int[np.ndarray, "height width 3"]:
+    """A screenshot of one element."""
+    picture = Image.open(io.BytesIO(locator.first.screenshot())).convert("RGB")
+    return np.asarray(picture).astype(int)
+
+
+def drawn_fraction(locator: Locator) -> float:
+    """Fraction of the pixels that differ from the background in the corner."""
+    picture = pixels(locator)
+    difference = np.abs(picture - picture[5, 5]).sum(axis=2)
+    return float((difference > NOTICEABLE).mean())
+
+
+def changed_fraction(before: np.ndarray, after: np.ndarray) -> float:
+    """Fraction of the pixels that differ between two pictures of one element."""
+    assert before.shape == after.shape, (before.shape, after.shape)
+    return float((np.abs(before - after).sum(axis=2) > NOTICEABLE).mean())
+
+
+def wait_until_drawn(
+    locator: Locator, *, fraction: float = 0.02, timeout_s: float = 40
+) -> Int[np.ndarray, "height width 3"]:
+    """Wait until an element is there and not blank; its picture."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        if locator.count() and drawn_fraction(locator) > fraction:
+            return pixels(locator)
+        locator.page.wait_for_timeout(200)
+    raise AssertionError(f"{locator} stayed blank for {timeout_s} s.")
+
+
+def wait_until_changed(
+    locator: Locator,
+    before: np.ndarray,
+    *,
+    fraction: float = 0.005,
+    timeout_s: float = 20,
+) -> Int[np.ndarray, "height width 3"]:
+    """Wait until an element looks different; its picture."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        after = pixels(locator)
+        if changed_fraction(before, after) > fraction:
+            return after
+        locator.page.wait_for_timeout(100)
+    raise AssertionError(f"{locator} did not change for {timeout_s} s.")
+
+
+def color_fraction(
+    picture: np.ndarray, color: Float[np.ndarray, " 3"], *, distance: float = 60
+) -> float:
+    """Fraction of the pixels that are close to a color (red, green, blue up to 255)."""
+    return float((np.abs(picture - color).sum(axis=2) < distance).mean())
