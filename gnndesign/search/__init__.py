@@ -1,0 +1,1 @@
+"""Looking for compositions on the sites of a prototype."""

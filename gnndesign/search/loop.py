@@ -1,0 +1,243 @@
+"""The loop of a search: ask for many, relax them in one batch, tell what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from gnndesign.errors import CheckpointError
+from gnndesign.potentials.base import Potential
+from gnndesign.search.evaluate import Evaluator, Outcome, RelaxationSettings
+from gnndesign.search.objectives import Objective
+from gnndesign.search.references import reference_energies
+from gnndesign.search.results import SearchResult
+from gnndesign.search.sampler import CandidateSampler, distributions, holds_candidate
+from gnndesign.search.space import Candidate, PrototypeSpace
+from gnndesign.search.store import StudyStore, open_study
+from gnndesign.search.trials import (
+    ObjectiveColumn,
+    Trial,
+    TrialStatus,
+    trial_from_frozen,
+)
+
+_DEFINITION = "gnndesign"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchProgress:
+    """How far a search has come, after each batch.
+
+    Attributes:
+        n_done: trials of the study that count: finished and not interrupted.
+        n_trials: how many there are to be.
+        new: the trials of this batch.
+        best: the best trial so far, or the Pareto front; empty before the first value.
+        result: everything so far.
+        message: one line for a person.
+    """
+
+    n_done: int
+    n_trials: int
+    new: tuple[Trial, ...]
+    best: tuple[Trial, ...]
+    result: SearchResult
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """A search that is ready to run; see `search_compositions` for the parameters."""
+
+    space: PrototypeSpace
+    objectives: tuple[Objective, ...]
+    potential: Potential
+    settings: RelaxationSettings
+    n_trials: int
+    batch_size: int
+    should_stop: Callable[[], bool] | None
+    _seen: dict[int, Trial] = field(default_factory=dict[int, Trial])
+
+    def run(
+        self, storage: str | Path | None, study_name: str, sampler: CandidateSampler
+    ) -> Generator[SearchProgress, None, None]:
+        """Ask, relax and tell until the study has its trials."""
+        with open_study(storage, study_name, sampler, self.objectives) as store:
+            with store.exclusively():
+                self._check_definition(store.study)
+            evaluate = Evaluator(
+                space=self.space,
+                objectives=self.objectives,
+                potential=self.potential,
+                settings=self.settings,
+                reference_energies=self._references(store.study),
+            )
+            while not (stopped := self._wants_stop()):
+                with store.exclusively():
+                    asked = self._ask(store, sampler)
+                if not asked:
+                    break
+                yield self._evaluate(store, asked, evaluate)
+            yield self._progress(store.study, (), self._why_ended(store.study, stopped))
+
+    def _wants_stop(self) -> bool:
+        return self.should_stop is not None and self.should_stop()
+
+    def _ask(self, store: StudyStore, sampler: CandidateSampler) -> list[optuna.Trial]:
+        store.take_back_abandoned()
+        trials = store.study.get_trials(deepcopy=False)
+        n_taken = sum(map(holds_candidate, trials))
+        n_left = int(sampler.untried(trials).sum())
+        n_wanted = min(self.batch_size, self.n_trials - n_taken, n_left)
+        asked: list[optuna.Trial] = []
+        for _ in range(n_wanted):
+            trial = store.ask(distributions(self.space))
+            trial.set_user_attr("formula", self._candidate(trial).formula)
+            asked.append(trial)
+        return asked
+
+    def _candidate(self, trial: optuna.Trial) -> Candidate:
+        return self.space.candidates[self.space.index_of(trial.params)]
+
+    def _evaluate(
+        self, store: StudyStore, asked: list[optuna.Trial], evaluate: Evaluator
+    ) -> SearchProgress:
+        untold = {trial.number: trial for trial in asked}
+        try:
+            candidates = [self._candidate(trial) for trial in asked]
+            for trial, outcome in zip(
+                asked, evaluate(candidates, self.should_stop), strict=True
+            ):
+                if outcome.status is not TrialStatus.INTERRUPTED:
+                    _tell(store.study, trial, outcome)
+                    del untold[trial.number]
+        finally:
+            for number in untold:
+                store.interrupt(number)
+        return self._progress(store.study, tuple(trial.number for trial in asked), "")
+
+    def _progress(
+        self, study: optuna.Study, new: tuple[int, ...], message: str
+    ) -> SearchProgress:
+        trials = finished_trials(study, self.objectives, self._seen)
+        n_done = count_done(trials)
+        message = message or f"{n_done} of {self.n_trials} candidates evaluated."
+        result = SearchResult(
+            study_name=study.study_name,
+            prototype=self.space.prototype,
+            objectives=tuple(map(ObjectiveColumn.of, self.objectives)),
+            potential=self.potential.card.name,
+            n_candidates=len(self.space),
+            trials=trials,
+            message=message,
+        )
+        return SearchProgress(
+            n_done=n_done,
+            n_trials=self.n_trials,
+            new=tuple(trial for trial in trials if trial.number in new),
+            best=result.best(1 if len(self.objectives) == 1 else None),
+            result=result,
+            message=message,
+        )
+
+    def _why_ended(self, study: optuna.Study, stopped: bool) -> str:  # noqa: FBT001
+        trials = [t for t in study.get_trials(deepcopy=False) if holds_candidate(t)]
+        running = sum(trial.state == TrialState.RUNNING for trial in trials)
+        done = len(trials) - running
+        if stopped:
+            return f"Stopped after {done} of {self.n_trials} candidates."
+        if running:
+            return (
+                f"{done} candidates evaluated; another process is at work on the last "
+                f"{running}."
+            )
+        if len(trials) < self.n_trials:
+            return (
+                f"All {len(self.space)} candidates of the space are evaluated, fewer than "
+                f"the {self.n_trials} trials wanted. Add elements to search on."
+            )
+        return f"{done} of {self.n_trials} candidates evaluated."
+
+    def _check_definition(self, study: optuna.Study) -> None:
+        """Write down what the study is about, or refuse to mix it with another search."""
+        definition = {
+            "format": _FORMAT,
+            "space": self.space.to_dict(),
+            "n_candidates": len(self.space),
+            "objectives": [objective.to_dict() for objective in self.objectives],
+            "potential": {
+                "name": self.potential.card.name,
+                "checksum": self.potential.card.checksum,
+            },
+            "cell": self.settings.cell,
+            "max_force": self.settings.max_force,
+        }
+        if not study.user_attrs and not study.get_trials(deepcopy=False):
+            study.set_user_attr(_DEFINITION, definition)
+            return
+        stored = read_definition(study)
+        different = [
+            key for key, value in definition.items() if stored.get(key) != value
+        ]
+        if different:
+            key = different[0]
+            raise CheckpointError(
+                f"The study '{study.study_name}' was begun with another {key}: "
+                f"{stored.get(key)}, now {definition[key]}. Resume with the same, or "
+                "give another study_name or storage."
+            )
+
+    def _references(self, study: optuna.Study) -> dict[str, float]:
+        if not any(objective.needs_references for objective in self.objectives):
+            return {}
+        # All trials of a study refer to the same energies, whatever the cache holds now.
+        stored = study.user_attrs.get("reference_energies")
+        if stored is None:
+            stored = reference_energies(self.space.elements, self.potential)
+            study.set_user_attr("reference_energies", stored)
+        return dict(stored)
+
+
+def _tell(study: optuna.Study, trial: optuna.Trial, outcome: Outcome) -> None:
+    trial.set_user_attr("outcome", outcome.to_dict())
+    if outcome.values is None:
+        trial.set_user_attr("reason", outcome.message)
+        study.tell(trial, state=TrialState.FAIL)
+    else:
+        study.tell(trial, list(outcome.values))
+
+
+def finished_trials(
+    study: optuna.Study, objectives: Sequence[Objective], seen: dict[int, Trial]
+) -> tuple[Trial, ...]:
+    """All finished trials, ascending; `seen` keeps those that were read before."""
+    for frozen in study.get_trials(deepcopy=False):
+        if frozen.state.is_finished() and frozen.number not in seen:
+            seen[frozen.number] = trial_from_frozen(frozen, objectives)
+    return tuple(seen[number] for number in sorted(seen))
+
+
+def count_done(trials: Sequence[Trial]) -> int:
+    """Number of trials that count: those not interrupted."""
+    return sum(trial.status is not TrialStatus.INTERRUPTED for trial in trials)
+
+
+def read_definition(study: optuna.Study) -> dict[str, Any]:
+    """What a study is about, as it was written when it was begun.
+
+    Raises:
+        CheckpointError: it was not begun by a search of this version.
+    """
+    definition = study.user_attrs.get(_DEFINITION)
+    if definition is None or definition.get("format") != _FORMAT:
+        raise CheckpointError(
+            f"The study '{study.study_name}' was not begun by search_compositions of this "
+            "version. Give another study_name or storage."
+        )
+    return definition

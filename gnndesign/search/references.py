@@ -1,0 +1,120 @@
+"""Energies of the elements, the zero of formation energies, computed once a potential."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ase
+from filelock import FileLock
+
+from gnndesign.disk import cache_folder, write_atomically
+from gnndesign.errors import CheckpointError, StructureError
+from gnndesign.potentials.base import Potential
+from gnndesign.simulation.base import Status
+from gnndesign.simulation.relaxation import relax
+from gnndesign.structures.convert import atoms_to_dict
+from gnndesign.structures.library import elemental_ground_state
+
+_FORMAT = 1
+_MAX_FORCE = 0.01
+_MAX_STEPS = 500
+
+
+def reference_energies(
+    elements: Sequence[str], potential: Potential, *, folder: Path | None = None
+) -> dict[str, float]:
+    """Energy per atom of elemental ground states relaxed with a potential.
+
+    Kept on disk by the checksum of the potential and the structure relaxed from, so that
+    every element is relaxed once. Several processes may ask at the same time.
+
+    Args:
+        elements: chemical symbols.
+        potential: what relaxes them, to 0.01 eV/Å.
+        folder: where to keep them, instead of `cache_folder() / "references"`.
+
+    Returns:
+        eV/atom by chemical symbol, in the order of `elements`.
+
+    Raises:
+        StructureError: the library knows no ground state of an element, or its
+            relaxation diverges.
+        CheckpointError: the file of kept energies cannot be read.
+    """
+    folder = cache_folder() / "references" if folder is None else folder
+    checksum = potential.card.checksum
+    path = folder / f"{hashlib.sha256(checksum.encode()).hexdigest()[:24]}.json"
+    starts = {symbol: elemental_ground_state(symbol) for symbol in elements}
+    prints = {symbol: _fingerprint(atoms) for symbol, atoms in starts.items()}
+
+    def fits(kept: Mapping[str, Any], symbol: str) -> bool:
+        return kept.get(symbol, {}).get("start") == prints[symbol]
+
+    kept = _read(path)
+    missing = [symbol for symbol in elements if not fits(kept, symbol)]
+    if missing:
+        relaxed = _relax({symbol: starts[symbol] for symbol in missing}, potential)
+        new = {s: {"start": prints[s], **entry} for s, entry in relaxed.items()}
+        folder.mkdir(parents=True, exist_ok=True)
+        # Another process may have added elements while these were relaxed.
+        with FileLock(f"{path}.lock"):
+            kept = {**_read(path), **new}
+            content = {
+                "format": _FORMAT,
+                "potential": potential.card.name,
+                "checksum": checksum,
+                "elements": kept,
+            }
+            write_atomically(path, json.dumps(content, indent=1))
+    return {symbol: float(kept[symbol]["energy_per_atom"]) for symbol in elements}
+
+
+def _relax(starts: Mapping[str, ase.Atoms], potential: Potential) -> dict[str, Any]:
+    entries: dict[str, Any] = {}
+    for periodic in (True, False):
+        group = {s: a for s, a in starts.items() if bool(a.pbc.all()) is periodic}
+        if not group:
+            continue
+        results = relax(
+            list(group.values()),
+            potential,
+            cell="full" if periodic else None,
+            max_force=_MAX_FORCE,
+            max_steps=_MAX_STEPS,
+        )
+        for symbol, result in zip(group, results, strict=True):
+            if result.status not in (Status.CONVERGED, Status.STEP_LIMIT):
+                raise StructureError(
+                    f"Relaxing elemental {symbol}, the zero of formation energies, ended "
+                    f"with {result.status.name}: {result.message} Leave {symbol} out of "
+                    "the search or choose another potential."
+                )
+            entries[symbol] = {
+                "energy_per_atom": result.energy / len(result.atoms),
+                "max_force": result.max_force,
+                "status": result.status.name,
+                "relaxed": atoms_to_dict(result.atoms),
+            }
+    return entries
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return dict(content["elements"]) if content["format"] == _FORMAT else {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} does not hold energies of elements ({error}). Delete it; they will "
+            "be computed again."
+        ) from error
+
+
+def _fingerprint(atoms: ase.Atoms) -> str:
+    text = json.dumps(atoms_to_dict(atoms), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,220 @@
+"""Where a study lives: memory, or an SQLite file that several processes share."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from gnndesign.errors import CheckpointError, ParameterError
+from gnndesign.search.objectives import Direction, Objective
+from gnndesign.search.sampler import INTERRUPTED
+
+BUSY_TIMEOUT_S = 60.0
+"""How long a process waits for another one's write to the database."""
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+class StudyStore:
+    """An open study, and the locks that tell which trials a living process works on.
+
+    A process that runs trials holds a lock of its own in the folder NAME.locks beside the
+    database; the operating system releases it when the process ends, however it ends. A
+    trial that is running while the lock of its owner is free was left by a process that
+    was killed.
+
+    Use it as a context manager; leaving it closes the database.
+    """
+
+    def __init__(
+        self, storage: BaseStorage, study: optuna.Study, database: Path | None
+    ) -> None:
+        self._storage = storage
+        self._database = database
+        self._owner = uuid.uuid4().hex
+        self._own_lock: FileLock | None = None
+        self.study = study
+
+    def __enter__(self) -> StudyStore:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._own_lock is not None:
+            self._own_lock.release()
+            Path(self._own_lock.lock_file).unlink(missing_ok=True)
+        _close(self._storage)
+
+    @contextmanager
+    def exclusively(self) -> Generator[None]:
+        """While no other process asks for or takes back trials of this database."""
+        if self._database is None:
+            yield
+            return
+        with FileLock(self._locks_folder() / "ask.lock"):
+            yield
+
+    def ask(self, distributions: dict[str, Any]) -> optuna.Trial:
+        """A new trial that belongs to this process; call it within `exclusively`."""
+        if self._database is not None and self._own_lock is None:
+            lock = FileLock(self._locks_folder() / f"{self._owner}.lock", timeout=0)
+            lock.acquire()
+            self._own_lock = lock
+        trial = self.study.ask(distributions)
+        trial.set_user_attr("owner", self._owner)
+        return trial
+
+    def take_back_abandoned(self) -> list[int]:
+        """End the trials that killed processes left running; within `exclusively`.
+
+        Returns:
+            Their numbers. They are failed trials with the reason "interrupted", and
+            their candidates are free again.
+        """
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        abandoned = [trial.number for trial in running if not self._has_owner(trial)]
+        for number in abandoned:
+            self.interrupt(number)
+        return abandoned
+
+    def interrupt(self, number: int) -> None:
+        """End a running trial without a result and free its candidate."""
+        study_id = self._storage.get_study_id_from_name(self.study.study_name)
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(
+            study_id, number
+        )
+        self._storage.set_trial_user_attr(trial_id, "reason", INTERRUPTED)
+        self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _has_owner(self, trial: FrozenTrial) -> bool:
+        owner = trial.user_attrs.get("owner")
+        if owner == self._owner or self._database is None:
+            return True
+        # Owners are set under the ask lock, which we hold: without one, it was killed.
+        if owner is None:
+            return False
+        path = self._locks_folder() / f"{owner}.lock"
+        if not path.exists():
+            return False
+        try:
+            with FileLock(path, timeout=0):
+                pass
+        except Timeout:
+            return True
+        path.unlink(missing_ok=True)
+        return False
+
+    def _locks_folder(self) -> Path:
+        assert self._database is not None
+        folder = self._database.with_name(f"{self._database.name}.locks")
+        folder.mkdir(exist_ok=True)
+        return folder
+
+
+def open_study(
+    storage: str | Path | None,
+    study_name: str,
+    sampler: optuna.samplers.BaseSampler,
+    objectives: Sequence[Objective],
+) -> StudyStore:
+    """Open a study, or begin it if the storage has none of this name.
+
+    Raises:
+        ParameterError: the storage is not SQLite.
+        CheckpointError: the file is not a database of studies, or the study was begun
+            with a different number of objectives.
+    """
+    database = _database_of(storage)
+    directions: list[Direction] = [objective.direction for objective in objectives]
+    creating = nullcontext()
+    if database is not None:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        # Two processes that create the tables at once would trip over each other.
+        creating = FileLock(database.with_name(f"{database.name}.create.lock"))
+    with creating:
+        opened = _open_storage(database)
+        study = optuna.create_study(
+            storage=opened,
+            sampler=sampler,
+            study_name=study_name,
+            directions=directions,
+            load_if_exists=True,
+        )
+    return StudyStore(opened, study, database)
+
+
+def open_existing_study(storage: str | Path, study_name: str | None) -> StudyStore:
+    """Open a study to read it.
+
+    Args:
+        storage: path or URL of the SQLite file.
+        study_name: which study; None for the only one there is.
+
+    Raises:
+        CheckpointError: no such file or study, or several and no name.
+    """
+    database = _database_of(storage)
+    if database is None or not database.exists():
+        raise CheckpointError(f"There is no study at {storage}.")
+    opened = _open_storage(database)
+    names = [study.study_name for study in opened.get_all_studies()]
+    wanted = names[0] if study_name is None and len(names) == 1 else study_name
+    if wanted not in names:
+        _close(opened)
+        raise CheckpointError(
+            f"{database} has the studies {', '.join(names) or '(none)'}; "
+            f"{'name one of them' if study_name is None else f'not {study_name!r}'}."
+        )
+    return StudyStore(
+        opened, optuna.load_study(study_name=wanted, storage=opened), database
+    )
+
+
+def _database_of(storage: str | Path | None) -> Path | None:
+    if storage is None:
+        return None
+    text = str(storage)
+    if text.startswith("sqlite:///"):
+        text = text.removeprefix("sqlite:///")
+    elif "://" in text:
+        raise ParameterError(
+            f"Wanted None, a path, or sqlite:///PATH as storage, got '{storage}'. "
+            "Other databases are not supported."
+        )
+    if text in ("", ":memory:"):
+        return None
+    return Path(text).expanduser().absolute()
+
+
+def _open_storage(database: Path | None) -> BaseStorage:
+    if database is None:
+        return InMemoryStorage()
+    try:
+        with closing(sqlite3.connect(database, timeout=BUSY_TIMEOUT_S)) as connection:
+            # Readers, such as a live plot, do not wait for the writer and vice versa.
+            connection.execute("PRAGMA journal_mode=WAL")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return RDBStorage(
+                f"sqlite:///{database}",
+                engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT_S}},
+            )
+    except (sqlite3.DatabaseError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{database} cannot be opened as a database of studies: {error}."
+        ) from error
+
+
+def _close(storage: BaseStorage) -> None:
+    if isinstance(storage, RDBStorage):
+        storage.remove_session()
+        storage.engine.dispose()
