@@ -36,7 +36,7 @@ def from_smiles(smiles: str, seed: int = 0) -> ase.Atoms:
     """
     if seed < 0:
         raise ParameterError(f"The seed must be at least 0, got {seed}.")
-    with rdBase.CaptureErrorLog() as log:
+    with rdBase.BlockLogs(), rdBase.CaptureErrorLog() as log:
         parsed = cast("Chem.Mol | None", Chem.MolFromSmiles(smiles))
     if parsed is None or parsed.GetNumAtoms() == 0:
         reason = _reason(log.messages) or "it names no atoms"

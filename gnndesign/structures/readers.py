@@ -150,17 +150,16 @@ def read_mol(text: str, name: str) -> list[ase.Atoms]:
     Raises:
         StructureError: not a mol block, or a flat drawing.
     """
-    blocks = [
-        b for b in re.split(r"^\$\$\$\$\s*$", text, flags=re.MULTILINE) if b.strip()
-    ]
+    parts = re.split(r"^\$\$\$\$[ \t]*\n?", text, flags=re.MULTILINE)
+    blocks = [part for part in parts if part.strip()]
     images: list[ase.Atoms] = []
     for number, block in enumerate(blocks):
         where = f"'{name}'" + (f", molecule {number + 1}" if len(blocks) > 1 else "")
-        with rdBase.CaptureErrorLog() as log:
+        with rdBase.BlockLogs(), rdBase.CaptureErrorLog() as log:
             mol = cast(
                 "Chem.Mol | None",
                 Chem.MolFromMolBlock(
-                    block.removeprefix("\n") if number else block,
+                    block,
                     sanitize=False,
                     removeHs=False,
                     strictParsing=False,
