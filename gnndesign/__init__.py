@@ -1,1 +1,107 @@
-"""gnndesign: design materials with graph neural network potentials."""
+"""gnndesign: design materials with graph neural network potentials.
+
+The public names are imported on first use, so that `import gnndesign` is instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gnndesign.batch import AtomicBatch
+    from gnndesign.errors import GNNDesignError
+    from gnndesign.potentials.adapters.ase import ASEPotential
+    from gnndesign.potentials.catalog import (
+        list_potentials,
+        load_potential,
+        potential_card,
+    )
+    from gnndesign.search.objectives import FormationEnergy, LatticeConstant
+    from gnndesign.search.space import PrototypeSpace
+    from gnndesign.search.study import load_search, search_compositions
+    from gnndesign.simulation.base import Status
+    from gnndesign.simulation.dynamics import molecular_dynamics
+    from gnndesign.simulation.relaxation import relax
+    from gnndesign.structures.build import build_crystal
+    from gnndesign.structures.files import (
+        load_structure,
+        load_structures,
+        save_structure,
+    )
+    from gnndesign.structures.library import (
+        elemental_ground_state,
+        list_molecules,
+        list_prototypes,
+        molecule,
+        prototype,
+    )
+    from gnndesign.structures.molecules import from_smiles
+
+_HOMES = {
+    "ASEPotential": "potentials.adapters.ase",
+    "AtomicBatch": "batch",
+    "FormationEnergy": "search.objectives",
+    "GNNDesignError": "errors",
+    "LatticeConstant": "search.objectives",
+    "PrototypeSpace": "search.space",
+    "Status": "simulation.base",
+    "build_crystal": "structures.build",
+    "elemental_ground_state": "structures.library",
+    "from_smiles": "structures.molecules",
+    "list_molecules": "structures.library",
+    "list_potentials": "potentials.catalog",
+    "list_prototypes": "structures.library",
+    "load_potential": "potentials.catalog",
+    "load_search": "search.study",
+    "load_structure": "structures.files",
+    "load_structures": "structures.files",
+    "molecular_dynamics": "simulation.dynamics",
+    "molecule": "structures.library",
+    "potential_card": "potentials.catalog",
+    "prototype": "structures.library",
+    "relax": "simulation.relaxation",
+    "save_structure": "structures.files",
+    "search_compositions": "search.study",
+}
+
+__all__ = [
+    "ASEPotential",
+    "AtomicBatch",
+    "FormationEnergy",
+    "GNNDesignError",
+    "LatticeConstant",
+    "PrototypeSpace",
+    "Status",
+    "build_crystal",
+    "elemental_ground_state",
+    "from_smiles",
+    "list_molecules",
+    "list_potentials",
+    "list_prototypes",
+    "load_potential",
+    "load_search",
+    "load_structure",
+    "load_structures",
+    "molecular_dynamics",
+    "molecule",
+    "potential_card",
+    "prototype",
+    "relax",
+    "save_structure",
+    "search_compositions",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name's module when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gnndesign' has no attribute {name!r}")
+    value = getattr(import_module(f"gnndesign.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__

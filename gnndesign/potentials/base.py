@@ -188,5 +188,7 @@ def stress_from_virial(
     periodic = batch.pbc.all(1)
     volume = torch.where(periodic, batch.volume, 1.0)
     return torch.where(
-        periodic[:, None, None], virial / volume[:, None, None], torch.zeros_like(virial)
+        periodic[:, None, None],
+        virial / volume[:, None, None],
+        torch.zeros_like(virial),
     )

@@ -133,22 +133,36 @@ class Convolution(nn.Module):
         self.n_weights = sum(self.channels[path.sender] for path in self.paths)
         self.middle = Irreps(
             [
-                (sum(self.channels[p.sender] for p in self.paths if p.receiver == ir), ir)
+                (
+                    sum(
+                        self.channels[p.sender] for p in self.paths if p.receiver == ir
+                    ),
+                    ir,
+                )
                 for ir in channels_of(wanted)
             ]
         )
-        slices = {mul_ir.ir: s for mul_ir, s in zip(harmonics, harmonics.slices(), strict=True)}
+        slices = {
+            mul_ir.ir: s
+            for mul_ir, s in zip(harmonics, harmonics.slices(), strict=True)
+        }
         for number, path in enumerate(self.paths):
             tensor = wigner_3j(path.sender.l, path.harmonic.l, path.receiver.l)
             self.register_buffer(f"coupling_{number}", tensor.permute(1, 2, 0))
         self._harmonic_slices = slices
 
     def forward(
-        self, features: Features, harmonics: Tensor, radial_basis: Tensor, edges: NeighborList
+        self,
+        features: Features,
+        harmonics: Tensor,
+        radial_basis: Tensor,
+        edges: NeighborList,
     ) -> Features:
         """Messages summed at the receivers, (n_atoms, 2l + 1, channels of all paths)."""
         weights = self.radial(radial_basis) / self.denominator
-        collected: dict[Irrep, list[Tensor]] = {ir: [] for ir in channels_of(self.middle)}
+        collected: dict[Irrep, list[Tensor]] = {
+            ir: [] for ir in channels_of(self.middle)
+        }
         start = 0
         for sender, channels in self.channels.items():
             numbers = [k for k, path in enumerate(self.paths) if path.sender == sender]
@@ -236,7 +250,9 @@ class Gate(nn.Module):
 class Interaction(nn.Module):
     """One round of messages: linear, convolution, linear plus self-connection, gate."""
 
-    def __init__(self, before: Irreps, after: Irreps, harmonics: Irreps, radial: Sequence[int]) -> None:
+    def __init__(
+        self, before: Irreps, after: Irreps, harmonics: Irreps, radial: Sequence[int]
+    ) -> None:
         super().__init__()
         self.gate = Gate(after)
         self.self_connection = Linear(before, self.gate.before)
@@ -251,7 +267,11 @@ class Interaction(nn.Module):
         self.linear_after = Linear(self.convolution.middle, self.gate.before)
 
     def forward(
-        self, features: Features, harmonics: Tensor, radial_basis: Tensor, edges: NeighborList
+        self,
+        features: Features,
+        harmonics: Tensor,
+        radial_basis: Tensor,
+        edges: NeighborList,
     ) -> Features:
         """Features after this round."""
         kept = self.self_connection(features)
@@ -259,7 +279,9 @@ class Interaction(nn.Module):
             self.linear_before(features), harmonics, radial_basis, edges
         )
         mixed = self.linear_after(messages)
-        return self.gate({ir: y + kept[ir] if ir in kept else y for ir, y in mixed.items()})
+        return self.gate(
+            {ir: y + kept[ir] if ir in kept else y for ir, y in mixed.items()}
+        )
 
 
 class EquivariantNetwork(nn.Module):

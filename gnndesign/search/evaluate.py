@@ -12,11 +12,12 @@ import ase
 from gnndesign.errors import GNNDesignError, ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.search.objectives import Objective, RelaxedCandidate
+from gnndesign.search.relax_all import relax_all
 from gnndesign.search.space import Candidate, PrototypeSpace
 from gnndesign.search.trials import TrialStatus
 from gnndesign.simulation.base import Status
 from gnndesign.simulation.cell import CellMode
-from gnndesign.simulation.relaxation import Relaxation, relax
+from gnndesign.simulation.relaxation import Relaxation
 from gnndesign.structures.convert import atoms_to_dict
 
 _STATUS = {
@@ -127,14 +128,7 @@ class Evaluator:
                     status=TrialStatus.NOT_BUILT, message=str(error)
                 )
         if starts:
-            outcomes |= self._relax(starts, should_stop)
-        return [outcomes[index] for index in range(len(candidates))]
-
-    def _relax(
-        self, starts: Mapping[int, ase.Atoms], should_stop: Callable[[], bool] | None
-    ) -> dict[int, Outcome]:
-        try:
-            relaxations = relax(
+            results = relax_all(
                 list(starts.values()),
                 self.potential,
                 cell=self.settings.cell,
@@ -142,24 +136,15 @@ class Evaluator:
                 max_steps=self.settings.max_steps,
                 should_stop=should_stop,
             )
-        except StructureError as error:
-            # A start without meaning (overlapping atoms, an energy that is not finite)
-            # is refused for the whole batch; find out whose it is.
-            if len(starts) == 1:
-                failed = Outcome(status=TrialStatus.DIVERGED, message=str(error))
-                return dict.fromkeys(starts, failed)
-            outcomes: dict[int, Outcome] = {}
-            for index, start in starts.items():
-                outcomes |= self._relax({index: start}, should_stop)
-            return outcomes
-        return {
-            index: self._measure(start, relaxation)
-            for (index, start), relaxation in zip(
-                starts.items(), relaxations, strict=True
-            )
-        }
+            for (index, start), result in zip(starts.items(), results, strict=True):
+                outcomes[index] = self._measure(start, result)
+        return [outcomes[index] for index in range(len(candidates))]
 
-    def _measure(self, start: ase.Atoms, relaxation: Relaxation) -> Outcome:
+    def _measure(
+        self, start: ase.Atoms, relaxation: Relaxation | StructureError
+    ) -> Outcome:
+        if isinstance(relaxation, StructureError):
+            return Outcome(status=TrialStatus.DIVERGED, message=str(relaxation))
         status = _STATUS[relaxation.status]
         message = relaxation.message
         values: tuple[float, ...] | None = None

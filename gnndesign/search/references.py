@@ -14,8 +14,8 @@ from filelock import FileLock
 from gnndesign.disk import cache_folder, write_atomically
 from gnndesign.errors import CheckpointError, StructureError
 from gnndesign.potentials.base import Potential
+from gnndesign.search.relax_all import relax_all
 from gnndesign.simulation.base import Status
-from gnndesign.simulation.relaxation import relax
 from gnndesign.structures.convert import atoms_to_dict
 from gnndesign.structures.library import elemental_ground_state
 
@@ -74,31 +74,28 @@ def reference_energies(
 
 
 def _relax(starts: Mapping[str, ase.Atoms], potential: Potential) -> dict[str, Any]:
+    results = relax_all(
+        list(starts.values()),
+        potential,
+        cell="full",
+        max_force=_MAX_FORCE,
+        max_steps=_MAX_STEPS,
+    )
     entries: dict[str, Any] = {}
-    for periodic in (True, False):
-        group = {s: a for s, a in starts.items() if bool(a.pbc.all()) is periodic}
-        if not group:
-            continue
-        results = relax(
-            list(group.values()),
-            potential,
-            cell="full" if periodic else None,
-            max_force=_MAX_FORCE,
-            max_steps=_MAX_STEPS,
-        )
-        for symbol, result in zip(group, results, strict=True):
-            if result.status not in (Status.CONVERGED, Status.STEP_LIMIT):
-                raise StructureError(
-                    f"Relaxing elemental {symbol}, the zero of formation energies, ended "
-                    f"with {result.status.name}: {result.message} Leave {symbol} out of "
-                    "the search or choose another potential."
-                )
-            entries[symbol] = {
-                "energy_per_atom": result.energy / len(result.atoms),
-                "max_force": result.max_force,
-                "status": result.status.name,
-                "relaxed": atoms_to_dict(result.atoms),
-            }
+    for symbol, result in zip(starts, results, strict=True):
+        if isinstance(result, StructureError) or result.status is Status.DIVERGED:
+            reason = result if isinstance(result, StructureError) else result.message
+            raise StructureError(
+                f"Elemental {symbol}, the zero of formation energies, cannot be relaxed "
+                f"with '{potential.card.name}': {reason} Leave {symbol} out of the "
+                "search or choose another potential."
+            )
+        entries[symbol] = {
+            "energy_per_atom": result.energy / len(result.atoms),
+            "max_force": result.max_force,
+            "status": result.status.name,
+            "relaxed": atoms_to_dict(result.atoms),
+        }
     return entries
 
 

@@ -8,11 +8,11 @@ some stored Wigner 3j tensors have the opposite sign, and linear weights are fla
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError  # noqa: S403 - the error alone
 from typing import Any
 
 import numpy as np
@@ -109,14 +109,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         with torch.serialization.safe_globals(allowed):
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise CheckpointError(
+            f"{path.name} is not loaded: wanted tensors and plain values, but it is "
+            "damaged or holds other Python objects, which could run code."
+        ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         first = str(error).partition("\n")[0]
-        raise CheckpointError(f"{path.name} is no readable checkpoint: {first}") from error
-    except Exception as error:
-        if type(error).__name__ != "UnpicklingError":
-            raise
         raise CheckpointError(
-            f"{path.name} holds Python objects, not just weights; it was not loaded."
+            f"{path.name} is no readable checkpoint: {first}"
         ) from error
     if not {"config", "model_state_dict"} <= set(content):
         raise CheckpointError(
@@ -124,11 +125,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"'model_state_dict', found {sorted(map(str, content))[:5]}."
         )
     return content
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _parameters(config: Mapping[str, Any]) -> EquivariantParameters:

@@ -1,0 +1,137 @@
+"""The ear of a running job: wishes are heard while the potential computes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+from gnndesign.errors import JobError
+from gnndesign.jobs.store import JobState, JobStatus, JobStore
+
+STOP_WITHIN_S = 0.8
+"""A step that is under way when a stop is asked for may take so long to end."""
+
+_POLL_S = 0.05
+_STATUS_EVERY_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What a task says of itself.
+
+    Attributes:
+        done: steps made, or trials told.
+        total: steps or trials wanted.
+        message: one sentence.
+    """
+
+    done: int
+    total: int
+    message: str
+
+
+class Control:
+    """A context in which a thread watches a job's wishes.
+
+    A stop is asked of the task first. If the step under way does not end in time, the
+    thread itself saves what there is, ends the job, and calls `on_deadline`, which
+    ends the process.
+
+    Attributes:
+        stopping: a stop was asked for.
+        total: steps or trials in all that were asked for since; None for the spec's.
+        save: called, with `guard` held, to write the checkpoint; set by the task.
+        guard: held while files of the job are written.
+    """
+
+    def __init__(self, store: JobStore, on_deadline: Callable[[], None]) -> None:
+        self.stopping = False
+        self.total: int | None = None
+        self.save: Callable[[], None] | None = None
+        self.guard = threading.RLock()
+        self._store = store
+        self._on_deadline = on_deadline
+        self._paused = False
+        self._over = threading.Event()
+        self._last = JobStatus(state=JobState.RUNNING)
+        self._written = 0.0
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start to watch."""
+        self._hear()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop to watch."""
+        self._over.set()
+        self._thread.join()
+
+    def should_stop(self) -> bool:
+        """Whether to end; waits here while the job is paused."""
+        if self._paused and not self.stopping:
+            self.write(replace(self._last, state=JobState.PAUSED, message="Paused."))
+            while self._paused and not self.stopping:
+                time.sleep(_POLL_S)
+            self.write(replace(self._last, state=JobState.RUNNING))
+        return self.stopping
+
+    def progress(self, progress: Progress, device: str) -> None:
+        """Take progress; written at most five times a second."""
+        self._last = JobStatus(
+            state=JobState.RUNNING,
+            done=progress.done,
+            total=progress.total,
+            message=progress.message,
+            device=device,
+        )
+        if time.monotonic() - self._written >= _STATUS_EVERY_S:
+            self.write(self._last)
+
+    def write(self, status: JobStatus) -> None:
+        """Write a status."""
+        with self.guard:
+            if self._last.state.is_over:
+                return
+            self._last = status
+            self._store.write_status(status)
+            self._written = time.monotonic()
+
+    def end(self, state: JobState, message: str) -> None:
+        """Write the last status."""
+        self.write(replace(self._last, state=state, message=message))
+
+    def _watch(self) -> None:
+        deadline: float | None = None
+        while not self._over.wait(_POLL_S):
+            self._hear()
+            if not self.stopping:
+                continue
+            deadline = deadline or time.monotonic() + STOP_WITHIN_S
+            if time.monotonic() > deadline:
+                with self.guard:
+                    if self._over.is_set() or self._last.state.is_over:
+                        return
+                    if self.save is not None:
+                        self.save()
+                    self.end(JobState.STOPPED, f"Stopped. {self._last.message}")
+                    self._on_deadline()
+
+    def _hear(self) -> None:
+        try:
+            wishes = self._store.wishes()
+        except (OSError, ValueError, JobError):
+            return
+        self.stopping = self.stopping or wishes.stop
+        self._paused = wishes.pause
+        self.total = wishes.total

@@ -1,0 +1,298 @@
+"""Where a job lives: one folder that any process may read while another writes.
+
+spec.json        what to do
+status.json      how far it is; replaced as a whole
+metrics.jsonl    a line a recorded moment and structure (or a line a search trial)
+trajectory/      a .traj file a structure
+checkpoint.npz   the state to go on from
+study.db         a search's Optuna study
+log              what the worker said, and the traceback of a failure
+lock             held by the worker that runs the job, freed by its death
+stop pause extend    wishes: small files that the worker looks for
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import ase
+from filelock import FileLock, Timeout
+
+from gnndesign.disk import data_folder, write_atomically
+from gnndesign.errors import JobError
+from gnndesign.jobs.spec import JobSpec
+from gnndesign.simulation.trajectory import TrajectoryFile, frame_file
+
+
+class JobState(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    """Its worker died; it can be resumed from its checkpoint."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens unless somebody resumes it."""
+        return self not in (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStatus:
+    """How far a job is.
+
+    Attributes:
+        state: where it is in its life.
+        done: steps made, or trials told.
+        total: steps or trials wanted.
+        message: one sentence for a person.
+        device: what it runs on; empty before it runs.
+        updated: when this was written, ISO 8601 in UTC.
+    """
+
+    state: JobState
+    done: int = 0
+    total: int = 0
+    message: str = ""
+    device: str = ""
+    updated: str = ""
+
+
+class JobStore:
+    """The folder of one job."""
+
+    def __init__(self, folder: Path) -> None:
+        if not (folder / "spec.json").is_file():
+            raise JobError(f"There is no job in {folder}.")
+        self.folder = folder
+
+    @classmethod
+    def create(cls, spec: JobSpec, home: Path | None = None) -> JobStore:
+        """A new folder for a job, complete at the moment it appears."""
+        jobs = jobs_folder(home)
+        jobs.mkdir(parents=True, exist_ok=True)
+        now = datetime.now(UTC)
+        name = f"{now:%Y%m%d-%H%M%S-%f}-{spec.kind}-{secrets.token_hex(2)}"
+        partial = jobs / f".{name}"
+        partial.mkdir()
+        (partial / "spec.json").write_text(spec.to_json(), encoding="utf-8")
+        store = cls(partial)
+        store.write_status(JobStatus(state=JobState.QUEUED, message="Waiting."))
+        store.folder = partial.rename(jobs / name)
+        return store
+
+    @property
+    def job_id(self) -> str:
+        """The folder's name: time of submission and kind."""
+        return self.folder.name
+
+    @property
+    def spec(self) -> JobSpec:
+        """What the job is."""
+        return JobSpec.from_json((self.folder / "spec.json").read_text("utf-8"))
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state to go on from."""
+        return self.folder / "checkpoint.npz"
+
+    @property
+    def trajectory_folder(self) -> Path:
+        """Where the frames are."""
+        return self.folder / "trajectory"
+
+    @property
+    def study_file(self) -> Path:
+        """A search's SQLite file."""
+        return self.folder / "study.db"
+
+    @property
+    def log_file(self) -> Path:
+        """What the worker said."""
+        return self.folder / "log"
+
+    def lock(self, timeout: float = 5.0) -> FileLock:
+        """The lock of the worker that runs the job."""
+        return FileLock(self.folder / "lock", timeout=timeout)
+
+    def status(self) -> JobStatus:
+        """How far it is; INTERRUPTED where its worker is gone without a word.
+
+        Raises:
+            JobError: the folder was removed or its status is unreadable.
+        """
+        status = self._written_status()
+        if status.state not in (JobState.RUNNING, JobState.PAUSED):
+            return status
+        try:
+            with self.lock(timeout=0):
+                pass
+        except Timeout:
+            return status
+        # The worker may have ended the job between the two looks.
+        status = self._written_status()
+        if status.state not in (JobState.RUNNING, JobState.PAUSED):
+            return status
+        return JobStatus(
+            state=JobState.INTERRUPTED,
+            done=status.done,
+            total=status.total,
+            message="The worker is gone. Resume goes on from the last checkpoint.",
+            device=status.device,
+            updated=status.updated,
+        )
+
+    def write_status(self, status: JobStatus) -> None:
+        """Replace the status; for the worker alone."""
+        data = asdict(status) | {"updated": datetime.now(UTC).isoformat()}
+        write_atomically(self.folder / "status.json", json.dumps(data))
+
+    def metrics(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """Complete lines from a byte offset on, and the offset behind them."""
+        path = self.folder / "metrics.jsonl"
+        if not path.is_file():
+            return [], offset
+        with path.open("rb") as file:
+            file.seek(offset)
+            text = file.read()
+        end = text.rfind(b"\n") + 1
+        rows = [json.loads(line) for line in text[:end].splitlines()]
+        return rows, offset + end
+
+    def trajectory(self, system: int = 0) -> TrajectoryFile | None:
+        """The frames of a structure; None before the first is written."""
+        path = frame_file(self.trajectory_folder, system)
+        if not path.is_file() or path.stat().st_size == 0:
+            return None
+        return TrajectoryFile(path)
+
+    def final_structures(self) -> list[ase.Atoms]:
+        """The last frame of every structure, with its energy and forces.
+
+        Raises:
+            JobError: nothing has been written yet.
+        """
+        structures: list[ase.Atoms] = []
+        for system in range(len(self.spec.structures)):
+            frames = self.trajectory(system)
+            if frames is None or len(frames) == 0:
+                raise JobError(f"Job {self.job_id} has no frames yet.")
+            structures.append(frames[-1])
+            frames.close()
+        return structures
+
+    def request_stop(self) -> None:
+        """Ask the worker to stop the job; it does so within a second."""
+        (self.folder / "stop").touch()
+        status = self._written_status()
+        if status.state is JobState.QUEUED:
+            self.write_status(
+                JobStatus(state=JobState.STOPPED, message="Stopped before it began.")
+            )
+
+    def request_pause(self, *, pause: bool) -> None:
+        """Ask the worker to wait after the step under way, or to go on."""
+        if pause:
+            (self.folder / "pause").touch()
+        else:
+            (self.folder / "pause").unlink(missing_ok=True)
+
+    def extend(self, total: int) -> None:
+        """Wish for another number of steps or trials in all; also while it runs."""
+        if total < 1:
+            raise JobError(f"Wanted at least one step or trial in all, got {total}.")
+        write_atomically(self.folder / "extend", str(total))
+
+    def wishes(self) -> Wishes:
+        """What was asked of the worker."""
+        extend = self.folder / "extend"
+        return Wishes(
+            stop=(self.folder / "stop").exists(),
+            pause=(self.folder / "pause").exists(),
+            total=int(extend.read_text("utf-8")) if extend.is_file() else None,
+        )
+
+    def requeue(self) -> None:
+        """Put a job that is over back into the queue, to go on where it is.
+
+        Raises:
+            JobError: it is not over.
+        """
+        status = self.status()
+        if not status.state.is_over:
+            raise JobError(f"Job {self.job_id} is {status.state}; stop it first.")
+        for wish in ("stop", "pause"):
+            (self.folder / wish).unlink(missing_ok=True)
+        self.write_status(
+            JobStatus(
+                state=JobState.QUEUED,
+                done=status.done,
+                total=status.total,
+                message="Waiting to go on.",
+            )
+        )
+
+    def delete(self) -> None:
+        """Remove a job that is over, with all it left.
+
+        Raises:
+            JobError: it is not over.
+        """
+        if not self.status().state.is_over:
+            raise JobError(f"Job {self.job_id} is not over; stop it first.")
+        shutil.rmtree(self.folder)
+
+    def _written_status(self) -> JobStatus:
+        path = self.folder / "status.json"
+        try:
+            data: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
+            return JobStatus(**{**data, "state": JobState(data["state"])})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise JobError(f"{path} cannot be read: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What was asked of the worker.
+
+    Attributes:
+        stop: end the job.
+        pause: wait.
+        total: steps or trials in all, instead of what the spec says.
+    """
+
+    stop: bool
+    pause: bool
+    total: int | None
+
+
+def jobs_folder(home: Path | None = None) -> Path:
+    """Where the jobs are."""
+    return (home or data_folder()) / "jobs"
+
+
+def list_jobs(home: Path | None = None) -> list[JobStore]:
+    """All jobs, the newest first."""
+    folder = jobs_folder(home)
+    if not folder.is_dir():
+        return []
+    return [JobStore(path) for path in sorted(_job_paths(folder), reverse=True)]
+
+
+def _job_paths(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if not path.name.startswith(".") and (path / "spec.json").is_file():
+            yield path

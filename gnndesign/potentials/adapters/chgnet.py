@@ -1,0 +1,105 @@
+"""CHGNet as a `Potential`, through the `chgnet` package that carries its weights.
+
+B. Deng et al., Nat. Mach. Intell. 5, 1031 (2023). The package builds its own graphs,
+of atoms and of bonds, structure by structure; the network then runs on all at once.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import ase
+import numpy as np
+import torch
+
+from gnndesign.batch import AtomicBatch
+from gnndesign.errors import CheckpointError, MissingDependencyError, StructureError
+from gnndesign.neighbors import NeighborList
+from gnndesign.potentials.base import Card, Potential, Prediction
+from gnndesign.structures.convert import to_pymatgen
+from gnndesign.units import EV_PER_A3_TO_GPA
+
+_CUTOFF = 6.0
+"""Å, range of CHGNet 0.3.0's atom graph."""
+
+
+def packaged_checkpoint() -> Path:
+    """Where the weights of CHGNet 0.3.0 lie inside the installed `chgnet` package.
+
+    Raises:
+        MissingDependencyError: `chgnet` is not installed.
+        CheckpointError: this release of it does not carry the file.
+    """
+    spec = find_spec("chgnet")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingDependencyError(
+            "The CHGNet weights come with the package 'chgnet', which is not "
+            "installed. Type: pip install 'chgnet>=0.4.2,<0.5'."
+        )
+    folder = Path(spec.submodule_search_locations[0]) / "pretrained" / "0.3.0"
+    path = folder / "chgnet_0.3.0_e29f68s314m37.pth.tar"
+    if not path.is_file():
+        raise CheckpointError(
+            f"The installed 'chgnet' has no file {path.name}; wanted the release "
+            "0.4.2. Type: pip install 'chgnet>=0.4.2,<0.5'."
+        )
+    return path
+
+
+class CHGNetPotential(Potential):
+    """CHGNet 0.3.0; magnetic moments are not passed on.
+
+    An axis without periodicity is given a lattice vector that leaves more vacuum than
+    CHGNet's range, because the package knows periodic structures alone.
+    """
+
+    cutoff = None
+
+    def __init__(self, card: Card, device: torch.device) -> None:
+        from chgnet.model.model import CHGNet
+
+        self.card = card
+        self.device = device
+        self._model = CHGNet.load(use_device=str(device), verbose=False)
+        self._model.eval()
+
+    def predict(self, batch: AtomicBatch, edges: NeighborList | None) -> Prediction:
+        """Evaluate a batch; `edges` is not used.
+
+        Raises:
+            StructureError: an atom has no neighbor within 6 Å, where CHGNet is
+                not defined.
+        """
+        del edges
+        graphs = [
+            self._graph(atoms, k).to(self.device)
+            for k, atoms in enumerate(batch.to_atoms())
+        ]
+        output = self._model(graphs, task="efs", return_site_energies=True)
+        dtype = batch.positions.dtype
+        atomic = torch.cat(list(output["site_energies"])).detach().reshape(-1).to(dtype)
+        stress = torch.stack(list(output["s"])).detach().to(dtype) / EV_PER_A3_TO_GPA
+        periodic = batch.pbc.all(1)[:, None, None]
+        return Prediction(
+            energy=batch.sum_over_atoms(atomic),
+            atomic_energies=atomic,
+            forces=torch.cat(list(output["f"])).detach().to(dtype),
+            stress=torch.where(periodic, stress, torch.zeros_like(stress)),
+        )
+
+    def _graph(self, atoms: ase.Atoms, index: int):  # noqa: ANN202 - chgnet's own type
+        open_axes = np.flatnonzero(~atoms.pbc)
+        if len(open_axes):
+            atoms.center(vacuum=_CUTOFF, axis=tuple(open_axes))
+            atoms.pbc = True
+        try:
+            return self._model.graph_converter(to_pymatgen(atoms))
+        except ValueError as error:
+            if "isolated" not in str(error):
+                raise
+            raise StructureError(
+                f"Structure {index} ({atoms.get_chemical_formula()}) has an atom "
+                f"without a neighbor within {_CUTOFF:g} Å, for which CHGNet is not "
+                "defined. Bring it closer, remove it, or choose a SevenNet."
+            ) from error

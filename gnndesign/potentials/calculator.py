@@ -1,0 +1,58 @@
+"""A `Potential` as an ASE calculator, so that other people's scripts run on it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import ase
+from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from gnndesign.potentials.base import Potential
+
+
+class PotentialCalculator(Calculator):
+    """Energy, free energy (equal to it), forces, stress and energies of one structure.
+
+    Stress is given for structures that are periodic along all three axes; others
+    raise ASE's PropertyNotImplementedError when asked for it.
+    """
+
+    implemented_properties: ClassVar[list[str]] = [
+        "energy",
+        "free_energy",
+        "energies",
+        "forces",
+        "stress",
+    ]
+
+    def __init__(self, potential: Potential) -> None:
+        super().__init__()
+        self.potential = potential
+
+    def calculate(
+        self,
+        atoms: ase.Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Fill `results`; called by ASE.
+
+        Raises:
+            UnsupportedElementError: the potential does not know an element.
+            StructureError: the structure cannot be used.
+        """
+        super().calculate(atoms, properties, system_changes)
+        prediction = self.potential.compute(self.atoms)
+        energy = float(prediction.energy[0])
+        results: dict[str, Any] = {
+            "energy": energy,
+            "free_energy": energy,
+            "forces": prediction.forces.cpu().numpy(),
+        }
+        if prediction.atomic_energies is not None:
+            results["energies"] = prediction.atomic_energies.cpu().numpy()
+        if self.atoms is not None and self.atoms.pbc.all():
+            stress = prediction.stress[0].cpu().numpy()
+            results["stress"] = full_3x3_to_voigt_6_stress(stress)
+        self.results = results

@@ -1,0 +1,194 @@
+"""Evaluation with guards: a system that goes wrong is named, and the others go on."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import torch
+from ase.data import chemical_symbols, covalent_radii
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from gnndesign.batch import AtomicBatch
+from gnndesign.errors import StructureError
+from gnndesign.neighbors import VerletList, find_neighbors
+from gnndesign.potentials.base import Potential, Prediction
+from gnndesign.simulation.base import System
+
+SKIN = 0.5
+"""Å beyond the cutoff in which neighbors are remembered."""
+
+CLOSEST_FRACTION = 0.4
+"""Atoms nearer than this fraction of the sum of their covalent radii are a fault.
+
+H2 is at 1.19 of it, diamond at 1.01; no bond comes near 0.4."""
+
+LONGEST_STEP = 1.0
+"""Å an atom may move in one step; in 1 fs that is 1e5 m/s, hydrogen at 4 million K."""
+
+LARGEST_FORCE = 1000.0
+"""eV/Å; beyond it no pretrained potential was trained, nor can a step be trusted."""
+
+
+class Fault(IntEnum):
+    """What a guard found wrong with a system."""
+
+    NONE = 0
+    NOT_FINITE = 1
+    TOO_CLOSE = 2
+    STEP_TOO_LONG = 3
+    FORCE_TOO_LARGE = 4
+
+
+ADVICE: dict[int, str] = {
+    Fault.NOT_FINITE: "The energy, a force or the stress was not finite. Start from a "
+    "relaxed structure, or choose a smaller time step.",
+    Fault.TOO_CLOSE: f"Two atoms came closer than {CLOSEST_FRACTION:g} of the sum of "
+    "their covalent radii. Relax the structure first, or choose a smaller time step.",
+    Fault.STEP_TOO_LONG: f"An atom wanted to move more than {LONGEST_STEP:g} Å in one "
+    "step. Choose a smaller time step, or relax the structure first.",
+    Fault.FORCE_TOO_LARGE: f"A force exceeded {LARGEST_FORCE:g} eV/Å. Relax the "
+    "structure first, or choose a smaller time step.",
+}
+
+
+def first_evaluation(
+    potential: Potential, batch: AtomicBatch, fixed: Bool[Tensor, " n_atoms"]
+) -> System:
+    """Evaluate a start geometry, or refuse it.
+
+    Raises:
+        UnsupportedElementError: the potential does not know an element.
+        StructureError: atoms on top of each other, or a prediction without meaning.
+    """
+    potential.check_elements(batch)
+    _refuse_overlap(batch)
+    neighbors = (
+        None
+        if potential.cutoff is None
+        else VerletList.build(batch, potential.cutoff, SKIN)
+    )
+    ids = torch.arange(batch.n_systems, device=batch.device)
+    prediction, fault = _predict(potential, batch, neighbors, fixed)
+    if fault.any():
+        index = int(fault.nonzero()[0, 0])
+        raise StructureError(f"Structure {index}: {ADVICE[int(fault[index])]}")
+    return System(
+        ids=ids, batch=batch, prediction=prediction, neighbors=neighbors, fault=fault
+    )
+
+
+def evaluate(
+    potential: Potential,
+    before: System,
+    *,
+    positions: Float[Tensor, "n_atoms 3"],
+    cell: Float[Tensor, "n_systems 3 3"],
+    fixed: Bool[Tensor, " n_atoms"],
+) -> System:
+    """Evaluate the next geometry of a batch.
+
+    A system whose next geometry is not fit to be given to a potential keeps its last
+    one and is marked with a `Fault`; so is one whose prediction has no meaning.
+    """
+    old = before.batch
+    moved = (positions - old.positions).norm(dim=-1)
+    whole = torch.isfinite(moved) & torch.isfinite(cell[old.system_index]).all(-1).all(
+        -1
+    )
+    fault = torch.zeros_like(before.fault)
+    too_long = old.max_over_atoms(torch.where(whole, moved, 0.0)) > LONGEST_STEP
+    broken = old.max_over_atoms((~whole).to(moved.dtype)) > 0
+    # A changing cell carries distant atoms far without bringing any closer together.
+    rigid = (cell == old.cell).all(-1).all(-1)
+    fault[too_long & rigid] = Fault.STEP_TOO_LONG
+    fault[broken] = Fault.NOT_FINITE
+    batch = _keep_where(old, positions, cell, fault)
+    neighbors = before.neighbors and before.neighbors.update(batch)
+    if neighbors is not None:
+        close = _too_close(batch, neighbors)
+        if close.any():
+            fault[close & (fault == Fault.NONE)] = Fault.TOO_CLOSE
+            batch = _keep_where(old, positions, cell, fault)
+            neighbors = neighbors.update(batch)
+    prediction, wrong = _predict(potential, batch, neighbors, fixed)
+    return System(
+        ids=before.ids,
+        batch=batch,
+        prediction=prediction,
+        neighbors=neighbors,
+        fault=torch.where(fault == Fault.NONE, wrong, fault),
+    )
+
+
+def _keep_where(
+    old: AtomicBatch, positions: Tensor, cell: Tensor, fault: Tensor
+) -> AtomicBatch:
+    good = fault == Fault.NONE
+    if bool(good.all()):
+        return old.with_geometry(positions=positions, cell=cell)
+    return old.with_geometry(
+        positions=torch.where(good[old.system_index, None], positions, old.positions),
+        cell=torch.where(good[:, None, None], cell, old.cell),
+    )
+
+
+def _predict(
+    potential: Potential,
+    batch: AtomicBatch,
+    neighbors: VerletList | None,
+    fixed: Bool[Tensor, " n_atoms"],
+) -> tuple[Prediction, Int[Tensor, " n_systems"]]:
+    edges = neighbors and neighbors.current_edges(batch)
+    prediction = potential.predict(batch, edges)
+    forces = prediction.forces.masked_fill(fixed[:, None], 0.0)
+    finite = (
+        torch.isfinite(prediction.energy)
+        & torch.isfinite(prediction.stress).all(-1).all(-1)
+        & torch.isfinite(batch.sum_over_atoms(prediction.forces)).all(-1)
+    )
+    largest = batch.max_over_atoms(torch.nan_to_num(prediction.forces.norm(dim=-1)))
+    fault = torch.zeros(batch.n_systems, dtype=torch.int64, device=batch.device)
+    fault[largest > LARGEST_FORCE] = Fault.FORCE_TOO_LARGE
+    fault[~finite] = Fault.NOT_FINITE
+    held = Prediction(
+        energy=prediction.energy,
+        atomic_energies=prediction.atomic_energies,
+        forces=forces,
+        stress=prediction.stress,
+    )
+    return held, fault
+
+
+def _smallest_allowed(batch: AtomicBatch, centers: Tensor, neighbors: Tensor) -> Tensor:
+    radii = torch.as_tensor(covalent_radii, device=batch.device)[batch.atomic_numbers]
+    return CLOSEST_FRACTION * (radii[centers] + radii[neighbors])
+
+
+def _too_close(batch: AtomicBatch, neighbors: VerletList) -> Bool[Tensor, " n_systems"]:
+    edges = neighbors.edges
+    distance = edges.vectors(batch).norm(dim=-1)
+    bad = distance < _smallest_allowed(batch, edges.centers, edges.neighbors)
+    hit = torch.zeros(batch.n_systems, dtype=torch.bool, device=batch.device)
+    hit[batch.system_index[edges.centers[bad]]] = True
+    return hit
+
+
+def _refuse_overlap(batch: AtomicBatch) -> None:
+    reach = 2.0 * CLOSEST_FRACTION * float(covalent_radii.max())
+    edges = find_neighbors(batch, reach)
+    distance = edges.vectors(batch).norm(dim=-1)
+    bad = distance < _smallest_allowed(batch, edges.centers, edges.neighbors)
+    if not bad.any():
+        return
+    worst = int(distance.masked_fill(~bad, torch.inf).argmin())
+    i, j = int(edges.centers[worst]), int(edges.neighbors[worst])
+    system = int(batch.system_index[i])
+    start = int(batch.atoms_per_system[:system].sum())
+    names = [chemical_symbols[int(batch.atomic_numbers[k])] for k in (i, j)]
+    raise StructureError(
+        f"Structure {system}: atoms {i - start} ({names[0]}) and {j - start} "
+        f"({names[1]}) are {float(distance[worst]):.3f} Å apart; wanted at least "
+        f"{CLOSEST_FRACTION:g} of the sum of their covalent radii. Delete one of them "
+        "or move it away."
+    )

@@ -1,0 +1,97 @@
+"""Collecting what a run says: the history of every structure and its last moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import ase
+import numpy as np
+from jaxtyping import Float, Int
+
+from gnndesign.simulation.base import Snapshot
+from gnndesign.simulation.trajectory import frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """A structure's scalars against step.
+
+    Attributes:
+        step: (n,).
+        time_fs: (n,) fs; 0 in a relaxation.
+        energy: (n,) potential energy, eV.
+        kinetic_energy: (n,) eV; NaN in a relaxation.
+        max_force: (n,) eV/Å.
+        temperature_K: (n,) NaN in a relaxation.
+        pressure_GPa: (n,) NaN without a volume.
+        volume: (n,) Å³; NaN without a volume.
+    """
+
+    step: Int[np.ndarray, " n"]
+    time_fs: Float[np.ndarray, " n"]
+    energy: Float[np.ndarray, " n"]
+    kinetic_energy: Float[np.ndarray, " n"]
+    max_force: Float[np.ndarray, " n"]
+    temperature_K: Float[np.ndarray, " n"]
+    pressure_GPa: Float[np.ndarray, " n"]
+    volume: Float[np.ndarray, " n"]
+
+
+SCALARS = (
+    "energy",
+    "kinetic_energy",
+    "max_force",
+    "temperature_K",
+    "pressure_GPa",
+    "volume",
+)
+"""Per-structure scalars of a `Snapshot` that make up a `History`."""
+
+
+class Recorder:
+    """Takes the snapshots of a run and keeps scalars and the last moment of each."""
+
+    def __init__(self, n_systems: int) -> None:
+        self._rows: list[list[tuple[float, ...]]] = [[] for _ in range(n_systems)]
+        self._last: dict[int, tuple[Snapshot, int]] = {}
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Take a snapshot; a moment that is already there is replaced."""
+        for index, system in enumerate(snapshot.ids.tolist()):
+            rows = self._rows[system]
+            row = (
+                snapshot.step,
+                snapshot.time_fs,
+                *(float(getattr(snapshot, name)[index]) for name in SCALARS),
+            )
+            if rows and rows[-1][0] == snapshot.step:
+                rows[-1] = row
+            else:
+                rows.append(row)
+            self._last[system] = (snapshot, index)
+
+    def last(self, system: int) -> tuple[Snapshot, int]:
+        """The last snapshot in which a structure is, and its place there."""
+        return self._last[system]
+
+    def history(self, system: int) -> History:
+        """All scalars of a structure."""
+        columns = np.array(self._rows[system], dtype=float).T
+        values = dict(zip(("step", "time_fs", *SCALARS), columns, strict=True))
+        return History(step=values.pop("step").astype(int), **values)
+
+
+def finished_atoms(start: ase.Atoms, last: Snapshot, index: int) -> ase.Atoms:
+    """The input structure moved to where it ended, with its results attached.
+
+    Tags, constraints, magnetic moments and info of the input stay.
+    """
+    end = frame(last, index)
+    atoms = start.copy()
+    atoms.set_cell(end.cell)
+    atoms.set_positions(end.positions, apply_constraint=False)
+    if last.momenta is not None:
+        atoms.set_momenta(end.get_momenta(), apply_constraint=False)
+    atoms.calc = end.calc
+    atoms.calc.atoms = atoms.copy()
+    return atoms
