@@ -1,0 +1,1 @@
+"""What a run is, where it lives, and who runs it."""

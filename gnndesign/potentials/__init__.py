@@ -1,0 +1,1 @@
+"""Architectures, pretrained weights, and adapters to other packages."""

@@ -1,0 +1,1 @@
+"""Potentials whose weights or code live in other packages."""
