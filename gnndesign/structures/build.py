@@ -176,9 +176,11 @@ def _set_lattice(
     if len(values) == 1:
         _scale(atoms, float(values[0]) / float(np.linalg.norm(conventional[0])))
         return
-    new = Cell.fromcellpar(values)
-    if not np.isfinite(new.array).all() or new.volume < 1e-3:
+    cosines = np.cos(np.radians(values[3:]))
+    # Volume of a cell with unit lengths, squared; angles that do not close have none.
+    if 1.0 - (cosines**2).sum() + 2.0 * cosines.prod() < 1e-6:
         raise ParameterError(f"No cell has the lengths and angles {lattice}.")
+    new = Cell.fromcellpar(values)
     primitive_in_conventional = atoms.cell.array @ np.linalg.inv(conventional)
     atoms.set_cell(primitive_in_conventional @ new.array, scale_atoms=True)
 

@@ -5,21 +5,30 @@ Each function returns a new structure; the input stays as it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
 import ase
 import ase.build
 import numpy as np
 from ase.constraints import FixAtoms
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from gnndesign.errors import ParameterError, StructureError
 from gnndesign.structures.convert import fixed_indices
 from gnndesign.structures.symmetry import conventional_cell, primitive_cell
 
+Strain: TypeAlias = float | Sequence[float] | Sequence[Sequence[float]] | NDArray[Any]
+"""One number, three, six (Voigt) or a (3, 3) matrix."""
+
 _FIXED = "gnndesign_fixed"
 """Array in which fixed atoms travel through functions that drop constraints."""
 
 
-def supercell(atoms: ase.Atoms, repetitions: ArrayLike) -> ase.Atoms:
+def supercell(
+    atoms: ase.Atoms,
+    repetitions: Sequence[int] | Sequence[Sequence[int]] | NDArray[Any],
+) -> ase.Atoms:
     """Repeat a crystal.
 
     Args:
@@ -37,15 +46,15 @@ def supercell(atoms: ase.Atoms, repetitions: ArrayLike) -> ase.Atoms:
     """
     matrix = np.asarray(repetitions, dtype=float)
     if matrix.shape == (3,):
-        matrix = np.diag(matrix)
+        matrix = np.diag(np.maximum(matrix, 0.0))
     if matrix.shape != (3, 3) or not (matrix == np.round(matrix)).all():
         raise ParameterError(
             f"Wanted three whole numbers or a (3, 3) matrix of them, got {repetitions}."
         )
-    if round(np.linalg.det(matrix)) == 0 or (np.diag(matrix) < 0).any():
+    if round(np.linalg.det(matrix)) == 0:
         raise ParameterError(
-            f"The supercell {matrix.astype(int).tolist()} has no volume or negative "
-            "repetitions; wanted at least 1 along every axis."
+            f"The supercell {repetitions} has no volume; wanted at least 1 repetition "
+            "along every axis, or a matrix whose rows span space."
         )
     repeated = np.any(matrix != np.eye(3), axis=1)
     if (repeated & (atoms.cell.lengths() < 1e-6)).any():
@@ -170,7 +179,7 @@ def slab(
     return add_vacuum(cut, vacuum)
 
 
-def strain(atoms: ase.Atoms, strain: ArrayLike) -> ase.Atoms:
+def strain(atoms: ase.Atoms, strain: Strain) -> ase.Atoms:
     """Deform the cell and the atoms with it: r' = (1 + e) r.
 
     Args:
@@ -200,7 +209,7 @@ def strain(atoms: ase.Atoms, strain: ArrayLike) -> ase.Atoms:
     return result
 
 
-def _strain_matrix(strain: ArrayLike) -> NDArray[np.float64]:
+def _strain_matrix(strain: Strain) -> NDArray[np.float64]:
     values = np.asarray(strain, dtype=float)
     if not np.isfinite(values).all() or values.shape not in {(), (3,), (6,), (3, 3)}:
         raise ParameterError(

@@ -241,6 +241,12 @@ def _refuse_implicit_hydrogen(
 def _refuse_overlap(atoms: ase.Atoms, name: str) -> None:
     if not np.isfinite(atoms.positions).all() or atoms.cell.volume < 1e-3 * len(atoms):
         return  # the loader has a sentence for these
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)
+    if heights.min() < _CLOSEST:
+        raise StructureError(
+            f"'{name}': the cell is {heights.min():.2g} Å high along one axis; wanted "
+            "lengths in Å and angles in degrees."
+        )
     i, j, d = neighbor_list("ijd", atoms, _CLOSEST)
     if len(i):
         a, b = int(i[0]), int(j[0])

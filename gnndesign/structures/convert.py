@@ -10,7 +10,7 @@ import ase
 import numpy as np
 from ase.constraints import FixAtoms, FixCartesian
 from ase.data import atomic_numbers
-from pymatgen.core import IMolecule, IStructure, Lattice, Molecule, Structure
+from pymatgen.core import Element, IMolecule, IStructure, Lattice, Molecule, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from gnndesign.errors import StructureError
@@ -67,7 +67,13 @@ def from_pymatgen(
             f"Site {site.label} is {_occupancies(site.species.as_dict())}; order the "
             "structure first, so that every site holds one atom."
         )
-    symbols = [str(site.specie.symbol) for site in structure]
+    # Deuterium has the symbol H in pymatgen; only the name tells it apart.
+    symbols = [
+        "D"
+        if getattr(site.specie, "element", site.specie) is Element("D")
+        else str(site.specie.symbol)
+        for site in structure
+    ]
     unknown = sorted({s for s in symbols if s not in atomic_numbers} - {"D"})
     if unknown:
         raise StructureError(f"Wanted elements, got the site species {unknown}.")

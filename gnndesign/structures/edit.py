@@ -11,7 +11,7 @@ from typing import Any
 import ase
 import numpy as np
 from ase.data import atomic_numbers
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from gnndesign.errors import ParameterError, StructureError
 from gnndesign.structures.cells import add_vacuum, slab, strain, supercell
@@ -130,7 +130,9 @@ def rattle(atoms: ase.Atoms, stdev: float, seed: int = 0) -> ase.Atoms:
 
 
 def displace(
-    atoms: ase.Atoms, target: str | int | Sequence[int], vector: ArrayLike
+    atoms: ase.Atoms,
+    target: str | int | Sequence[int],
+    vector: Sequence[float] | Sequence[Sequence[float]] | NDArray[Any],
 ) -> ase.Atoms:
     """Move atoms by a vector (3,) in Å, or each by its own, (n_chosen, 3).
 

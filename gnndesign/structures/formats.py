@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import re
+import zlib
 from pathlib import PurePath
 
 from gnndesign.errors import StructureError
@@ -85,7 +86,7 @@ def decompress(content: bytes, name: str) -> tuple[bytes, str]:
     try:
         with _open_compressed(suffix, io.BytesIO(content)) as file:
             plain = file.read(MAX_BYTES + 1)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise StructureError(
             f"Cannot decompress '{name}': {error}. Wanted a whole, undamaged file."
         ) from error
