@@ -90,8 +90,7 @@ def run_search(
         **parameters,
         should_stop=control.should_stop,
     ):
-        told = len(progress.result.evaluated)
-        yield Progress(done=told, total=total, message=progress.message)
+        yield Progress(done=progress.n_done, total=total, message=progress.message)
 
 
 class MetricsWriter:

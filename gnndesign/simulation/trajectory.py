@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
@@ -72,12 +73,16 @@ class TrajectoryFolder:
 
 
 class TrajectoryFile(Sequence[ase.Atoms]):
-    """The frames of one structure, read one by one from a file that may still grow."""
+    """The frames of one structure, read one by one from a file that may still grow.
+
+    Threads may share it.
+    """
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise StructureError(f"There is no trajectory {path}.")
         self.path = path
+        self._lock = threading.Lock()
         self._reader = ASEReader(str(path))
 
     def __len__(self) -> int:
@@ -92,17 +97,20 @@ class TrajectoryFile(Sequence[ase.Atoms]):
         """A frame, or a list of frames."""
         if isinstance(index, slice):
             return [self[k] for k in range(*index.indices(len(self)))]
-        return self._reader[index]
+        with self._lock:
+            return self._reader[index]
 
     def refresh(self) -> int:
         """Look for frames written since; returns their number in all."""
-        self._reader.close()
-        self._reader = ASEReader(str(self.path))
+        with self._lock:
+            self._reader.close()
+            self._reader = ASEReader(str(self.path))
         return len(self)
 
     def close(self) -> None:
         """Close the file."""
-        self._reader.close()
+        with self._lock:
+            self._reader.close()
 
 
 def frame_file(folder: Path, system: int) -> Path:

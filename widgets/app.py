@@ -1,0 +1,107 @@
+"""The workbench: panels on the left, the stage on the right, and their wires."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as ipw
+from gnndesign_widgets.dynamics import DynamicsModel, DynamicsPanel
+from gnndesign_widgets.potential import PotentialModel, PotentialPanel
+from gnndesign_widgets.relax import RelaxModel, RelaxPanel
+from gnndesign_widgets.search import SearchModel, SearchPanel
+from gnndesign_widgets.simulation import SimulationModel
+from gnndesign_widgets.stage import Stage
+from gnndesign_widgets.structure import StructureModel, StructurePanel
+
+from gnndesign.structures.library import elemental_ground_state
+
+_TABS = ("Structure", "Potential", "Relax", "Dynamics", "Search")
+
+
+class Workbench(ipw.VBox):
+    """Everything in one widget; show it as the last line of a cell.
+
+    Jobs run in a worker process. A refreshed page, a restarted kernel or another
+    notebook finds the latest job of each kind again, with all its history.
+
+    Attributes:
+        structure, potential, relax, dynamics, search: the models behind the panels; a
+            script in another cell may read and set their traits.
+    """
+
+    def __init__(self) -> None:
+        self.structure = StructureModel()
+        self.structure.add([("silicon", elemental_ground_state("Si"))])
+        self.potential = PotentialModel()
+        self.relax = RelaxModel(self.structure, self.potential)
+        self.dynamics = DynamicsModel(self.structure, self.potential)
+        self.search = SearchModel(self.potential)
+        self.stage = Stage(self.structure, self.search)
+        self.tabs = ipw.Tab(
+            [
+                StructurePanel(self.structure),
+                PotentialPanel(self.potential),
+                RelaxPanel(self.relax),
+                DynamicsPanel(self.dynamics),
+                SearchPanel(self.search),
+            ],
+            titles=_TABS,
+        )
+        self.tabs.layout.width = "42%"
+        self.tabs.layout.min_width = "380px"
+        right = ipw.Box([self.stage])
+        right.layout.flex = "1 1 0"
+        right.layout.min_width = "360px"
+        columns = ipw.HBox([self.tabs, right])
+        columns.layout.flex_flow = "row wrap"
+        columns.layout.grid_gap = "12px"
+        super().__init__([columns])
+        self.structure.observe(self.stage.show_structure, "revision")
+        self.tabs.observe(self._turn_to, "selected_index")
+        for model in (self.relax, self.dynamics):
+            self._wire(model)
+        self.search.job.observe(self._found_search, "job_id")
+        self.search.observe(self._first_trials, "result")
+        self._attach()
+
+    def _wire(self, model: SimulationModel) -> None:
+        def show(_change: object) -> None:
+            self.stage.show_simulation(model)
+
+        def refresh(_change: object) -> None:
+            self.stage.refresh_simulation(model)
+
+        model.job.observe(show, "job_id")
+        model.job.observe(refresh, "revision")
+
+    def _attach(self) -> None:
+        """Find the latest jobs, and show the one that runs."""
+        jobs = {2: self.relax.job, 3: self.dynamics.job, 4: self.search.job}
+        for job in jobs.values():
+            job.attach_latest()
+        running = [place for place, job in jobs.items() if job.active]
+        self.tabs.selected_index = running[0] if running else 0
+        if not running:
+            self.stage.show_structure()
+
+    def _turn_to(self, change: dict[str, Any]) -> None:
+        match _TABS[change["new"] or 0]:
+            case "Structure":
+                self.stage.show_structure()
+            case "Relax" if self.relax.job.job_id:
+                self.stage.show_simulation(self.relax)
+            case "Dynamics" if self.dynamics.job.job_id:
+                self.stage.show_simulation(self.dynamics)
+            case "Search":
+                self.stage.show_search()
+            case _:
+                pass
+
+    def _found_search(self, _change: object) -> None:
+        if self.tabs.selected_index == _TABS.index("Search"):
+            self.stage.show_search()
+
+    def _first_trials(self, _change: object) -> None:
+        on_search = self.tabs.selected_index == _TABS.index("Search")
+        if on_search and not self.stage.shows_search:
+            self.stage.show_search()

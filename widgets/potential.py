@@ -1,0 +1,118 @@
+"""The potential panel: which one, where it computes, and its card."""
+
+from __future__ import annotations
+
+import html
+
+import ipywidgets as ipw
+import torch
+from ase.data import chemical_symbols
+from gnndesign_widgets.controls import Message, field
+from traitlets import Any as AnyTrait
+from traitlets import HasTraits, Unicode, observe
+
+from gnndesign.errors import GNNDesignError
+from gnndesign.potentials.base import Card
+from gnndesign.potentials.catalog import (
+    choose_device,
+    list_potentials,
+    potential_card,
+)
+
+AUTOMATIC = "auto"
+
+
+class PotentialModel(HasTraits):
+    """The potential that the next job takes.
+
+    Attributes:
+        name: in the catalog.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        card: of the potential; None where its package is missing.
+        problem: why there is no card.
+    """
+
+    name = Unicode("sevennet-0")
+    device = Unicode(AUTOMATIC)
+    card: Card | None = AnyTrait(None, allow_none=True)
+    problem = Unicode("")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._look_up()
+
+    @property
+    def device_for_job(self) -> str | None:
+        """As a job takes it."""
+        return None if self.device == AUTOMATIC else self.device
+
+    @property
+    def resolved_device(self) -> str:
+        """What "auto" means on this machine."""
+        return str(choose_device(self.device))
+
+    @observe("name")
+    def _look_up(self, _change: object = None) -> None:
+        try:
+            self.card = potential_card(self.name)
+            self.problem = ""
+        except GNNDesignError as error:
+            self.card = None
+            self.problem = str(error)
+
+
+class PotentialPanel(ipw.VBox):
+    """What a person sees of a `PotentialModel`."""
+
+    def __init__(self, model: PotentialModel) -> None:
+        self._model = model
+        self.name = field(
+            model,
+            "name",
+            ipw.Dropdown(options=list_potentials(), description="Potential"),
+        )
+        self.device = field(
+            model, "device", ipw.Dropdown(options=devices(), description="Device")
+        )
+        self.card = ipw.HTML()
+        self.message = Message()
+        super().__init__([self.name, self.device, self.message, self.card])
+        model.observe(self._show, ["card", "device", "problem"])
+        self._show()
+
+    def _show(self, _change: object = None) -> None:
+        model = self._model
+        self.message.refuse(model.problem)
+        if not model.problem:
+            self.message.say(f"Computes on {model.resolved_device}.")
+        self.card.value = "" if model.card is None else card_html(model.card)
+
+
+def devices() -> list[str]:
+    """What the device may be on this machine."""
+    cuda = [f"cuda:{k}" for k in range(torch.cuda.device_count())]
+    return [AUTOMATIC, "cpu", *cuda]
+
+
+def card_html(card: Card) -> str:
+    """A card as an HTML table."""
+    elements = ", ".join(chemical_symbols[number] for number in card.elements)
+    count = "unknown" if card.n_parameters is None else f"{card.n_parameters:,}"
+    rows = {
+        "Title": card.title,
+        "Licence": card.licence,
+        "Level of theory": card.level_of_theory,
+        "Training data": card.training_data,
+        "Parameters": count,
+        "Cutoff": "unknown" if card.cutoff is None else f"{card.cutoff:g} Å",
+        "Elements": f"{len(card.elements)}: {elements}",
+        "Checksum": f"SHA-256 {card.checksum[:16]}…",
+        "Cite": card.citation,
+        "Good to know": " ".join(card.notes),
+    }
+    cells = "".join(
+        "<tr><td style='vertical-align:top;padding-right:1em;white-space:nowrap'>"
+        f"<b>{html.escape(name)}</b></td><td>{html.escape(value)}</td></tr>"
+        for name, value in rows.items()
+    )
+    return f"<table style='line-height:1.35'>{cells}</table>"

@@ -1,0 +1,90 @@
+"""What the relax and the dynamics panel share: a job on the chosen structures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ase
+from gnndesign_widgets.jobs import JobModel
+from gnndesign_widgets.potential import PotentialModel
+from gnndesign_widgets.structure import StructureModel
+from traitlets import HasTraits
+
+from gnndesign.batch import AtomicBatch
+from gnndesign.errors import JobError, UnsupportedElementError
+from gnndesign.jobs.spec import JobKind, JobSpec
+
+
+class SimulationModel(HasTraits):
+    """Parameters of a job, the job, and what it takes and gives back.
+
+    Attributes:
+        job: the job that is followed.
+    """
+
+    kind: JobKind
+
+    def __init__(self, structure: StructureModel, potential: PotentialModel) -> None:
+        super().__init__()
+        self._structure = structure
+        self._potential = potential
+        self.job = JobModel(self.kind)
+
+    def parameters(self) -> dict[str, Any]:
+        """As the job's kind takes them."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Submit a job on the chosen structures.
+
+        Raises:
+            GNNDesignError: there is no structure, or the potential does not know one
+                of its elements.
+        """
+        structures = self._structure.chosen_atoms()
+        self._check_elements(structures)
+        self.job.submit(
+            JobSpec.create(
+                self.kind,
+                potential=self._potential.name,
+                structures=structures,
+                parameters=self.parameters(),
+                device=self._potential.device_for_job,
+            )
+        )
+
+    def take_result(self) -> str:
+        """Put the last frames of the job on the desk.
+
+        Raises:
+            JobError: there is no job, or it has no frames yet.
+        """
+        store = self.job.store
+        if store is None:
+            raise JobError("There is no job to take a result from.")
+        spec = store.spec
+        final = [_without_results(atoms) for atoms in store.final_structures()]
+        word = "relaxed" if self.kind is JobKind.RELAX else "after dynamics"
+        self._structure.add(
+            [(f"{atoms.get_chemical_formula()} {word}", atoms) for atoms in final]
+        )
+        return f"Took {len(final)} of {len(spec.structures)} structures to the desk."
+
+    def _check_elements(self, structures: list[ase.Atoms]) -> None:
+        card = self._potential.card
+        if card is None:
+            raise JobError(self._potential.problem)
+        batch = AtomicBatch.from_atoms(structures)
+        unknown = {int(n) for n in batch.atomic_numbers} - set(card.elements)
+        if unknown:
+            symbols = ", ".join(ase.data.chemical_symbols[n] for n in sorted(unknown))
+            raise UnsupportedElementError(
+                f"Potential '{card.name}' knows {len(card.elements)} elements but not "
+                f"{symbols}. Remove these atoms or choose a potential trained on them."
+            )
+
+
+def _without_results(atoms: ase.Atoms) -> ase.Atoms:
+    kept = atoms.copy()
+    kept.info = {}
+    return kept
