@@ -60,8 +60,6 @@ class Workbench(ipw.VBox):
         self.tabs.observe(self._turn_to, "selected_index")
         for model in (self.relax, self.dynamics):
             self._wire(model)
-        self.search.job.observe(self._found_search, "job_id")
-        self.search.observe(self._first_trials, "result")
         self._attach()
 
     def _wire(self, model: SimulationModel) -> None:
@@ -96,12 +94,3 @@ class Workbench(ipw.VBox):
                 self.stage.show_search()
             case _:
                 pass
-
-    def _found_search(self, _change: object) -> None:
-        if self.tabs.selected_index == _TABS.index("Search"):
-            self.stage.show_search()
-
-    def _first_trials(self, _change: object) -> None:
-        on_search = self.tabs.selected_index == _TABS.index("Search")
-        if on_search and not self.stage.shows_search:
-            self.stage.show_search()

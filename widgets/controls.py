@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 import ipywidgets as ipw
 from gnndesign_widgets.jobs import JobModel
-from traitlets import HasTraits, Unicode, link
+from traitlets import HasTraits, link
 
 from gnndesign.errors import GNNDesignError
 from gnndesign.jobs.store import JobState
 
-FIELD = {"description_width": "110px"}
+FIELD = {"description_width": "130px"}
 _COLORS = {
     JobState.FINISHED: "success",
     JobState.FAILED: "danger",
@@ -57,6 +57,7 @@ def button(text: str, action: Callable[[], None], **options: str) -> ipw.Button:
     """A button that calls `action` without arguments."""
     made = ipw.Button(description=text, **options)
     made.layout.width = "auto"
+    made.layout.flex = "0 0 auto"
     made.on_click(lambda _: action())
     return made
 
@@ -89,7 +90,9 @@ class RunBar(ipw.VBox):
         self.progress.layout.width = "100%"
         self.state = ipw.HTML()
         self.message = Message()
-        self.choice = ipw.Dropdown(description="Job", style=FIELD, options=[("none", "")])
+        self.choice = ipw.Dropdown(
+            description="Job", style=FIELD, options=[("none", "")]
+        )
         self.choice.layout.width = "auto"
         self._listing = False
         super().__init__(
@@ -131,8 +134,12 @@ class RunBar(ipw.VBox):
         self.pause.description = "Continue" if paused else "Pause"
         self.resume.disabled = job.active or not job.job_id
         self.progress.max = max(job.total, 1)
-        self.progress.value = min(job.done, self.progress.max)
-        self.progress.bar_style = _COLORS.get(JobState(job.state), "info") if job.state else ""
+        # A relaxation that has converged is complete, however few steps it took.
+        whole = job.state == JobState.FINISHED
+        self.progress.value = self.progress.max if whole else min(job.done, job.total)
+        self.progress.bar_style = (
+            _COLORS.get(JobState(job.state), "info") if job.state else ""
+        )
         count = f"{job.done} of {job.total}" if job.total else ""
         words = " · ".join(part for part in (job.state, count, job.device) if part)
         said = html.escape(job.message)
@@ -141,7 +148,10 @@ class RunBar(ipw.VBox):
     def _list(self, _change: object = None) -> None:
         self._listing = True
         stores = self._job.jobs()[:30]
-        options = [(_job_title(store.job_id, store.spec.title), store.job_id) for store in stores]
+        options = [
+            (_job_title(store.job_id, store.spec.title), store.job_id)
+            for store in stores
+        ]
         self.choice.options = options or [("none yet", "")]
         if self._job.job_id in [value for _, value in self.choice.options]:
             self.choice.value = self._job.job_id
@@ -160,17 +170,16 @@ def _job_title(job_id: str, title: str) -> str:
     return f"{date[6:]}.{date[4:6]}. {time[:2]}:{time[2:4]}:{time[4:]} {title}"
 
 
-class NamedModel(HasTraits):
-    """A model with a message for the user."""
-
-    message = Unicode("")
-
-
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """An HTML table."""
-    head = "".join(f"<th style='text-align:left;padding-right:1em'>{html.escape(c)}</th>" for c in columns)
+    head = "".join(
+        f"<th style='text-align:left;padding-right:1em'>{html.escape(c)}</th>"
+        for c in columns
+    )
     body = "".join(
-        "<tr>" + "".join(f"<td style='padding-right:1em'>{html.escape(c)}</td>" for c in row) + "</tr>"
+        "<tr>"
+        + "".join(f"<td style='padding-right:1em'>{html.escape(c)}</td>" for c in row)
+        + "</tr>"
         for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -167,11 +167,15 @@ class SearchPanel(ipw.VBox):
         self.target = field(
             model,
             "target",
-            ipw.BoundedFloatText(min=0.6, max=99, step=0.05, description="Target a (Å)"),
+            ipw.BoundedFloatText(
+                min=0.6, max=99, step=0.05, description="Target a (Å)"
+            ),
         )
         self.bar = RunBar(model.job, model.start, again=lambda: model.n_trials)
         self.best = ipw.HTML()
-        self.folder = ipw.Text(value="best_candidates", description="Folder", style=FIELD)
+        self.folder = ipw.Text(
+            value="best_candidates", description="Folder", style=FIELD
+        )
         self.message = Message()
         whole = ipw.BoundedIntText
         super().__init__(
@@ -192,7 +196,9 @@ class SearchPanel(ipw.VBox):
                 self.target,
                 field(model, "n_trials", whole(min=1, max=10**6, description="Trials")),
                 field(
-                    model, "batch_size", whole(min=1, max=4096, description="Batch size")
+                    model,
+                    "batch_size",
+                    whole(min=1, max=4096, description="Batch size"),
                 ),
                 self.bar,
                 self.best,
@@ -227,7 +233,9 @@ class SearchPanel(ipw.VBox):
                 style=FIELD,
             )
             each.layout.width = "auto"
-            each.observe(lambda change, label=label: self._typed(label, change), "value")
+            each.observe(
+                lambda change, label=label: self._typed(label, change), "value"
+            )
             fields.append(each)
         self.sites.children = fields
 
@@ -246,7 +254,9 @@ class SearchPanel(ipw.VBox):
         self.target.layout.display = "" if wanted else "none"
 
     def _show_best(self, _change: object = None) -> None:
-        self.best.value = "" if self._model.result is None else best_html(self._model.result)
+        self.best.value = (
+            "" if self._model.result is None else best_html(self._model.result)
+        )
 
 
 def best_html(result: SearchResult) -> str:

@@ -6,28 +6,23 @@ trial. Frames and plots follow a running job; the plots' cursor follows the view
 
 from __future__ import annotations
 
+import html
 import threading
-from typing import Any
+from bisect import bisect_left
+from functools import partial
 
 import ipywidgets as ipw
-import numpy as np
-import plotly.graph_objects as go
 from gnndesign_widgets.controls import FIELD
+from gnndesign_widgets.plot_view import PlotClick, PlotView
 from gnndesign_widgets.search import SearchModel
 from gnndesign_widgets.simulation import SimulationModel
 from gnndesign_widgets.structure import StructureModel
 from gnndesign_widgets.viewer import ViewerPanel
 
-from gnndesign.plots.search import plot_search, update_search_plot
-from gnndesign.plots.trajectory import move_cursor, plot_history, update_history_plot
-from gnndesign.simulation.results import SCALARS, History
+from gnndesign.plots.search import plot_search
+from gnndesign.plots.trajectory import plot_history
+from gnndesign.simulation.results import History
 from gnndesign.simulation.trajectory import TrajectoryFile
-
-_PLOT_HEIGHT = 340
-_NOTHING = np.zeros(0)
-_EMPTY = History(
-    step=np.zeros(0, dtype=int), time_fs=_NOTHING, **dict.fromkeys(SCALARS, _NOTHING)
-)
 
 
 class Stage(ipw.VBox):
@@ -36,21 +31,22 @@ class Stage(ipw.VBox):
     def __init__(self, structure: StructureModel, search: SearchModel) -> None:
         self._structure = structure
         self._search = search
-        self._shown: SimulationModel | None = None
+        self._simulation: SimulationModel | None = None
+        self._searching = False
         self._frames: TrajectoryFile | None = None
         self._history: History | None = None
+        # The follower's thread and the kernel's both come here.
         self._lock = threading.RLock()
         self.title = ipw.HTML()
         self.member = ipw.Dropdown(description="Structure", style=FIELD)
         self.viewer = ViewerPanel(height="400px")
-        self.plots = ipw.VBox()
-        self._history_figure: go.FigureWidget | None = None
-        self._search_figure: go.FigureWidget | None = None
-        super().__init__([self.title, self.member, self.viewer, self.plots])
+        self.plot = PlotView()
+        super().__init__([self.title, self.member, self.viewer, self.plot])
         self.layout.width = "100%"
         self.member.observe(self._choose_member, "value")
         self.viewer.view.observe(self._move_cursor, "frame")
-        search.observe(self.refresh_search, "result")
+        self.plot.on_click(self._clicked)
+        search.observe(self._draw_search, "result")
         search.observe(self._show_picked, "picked")
         self.show_structure()
 
@@ -60,37 +56,32 @@ class Stage(ipw.VBox):
             self._leave()
             atoms = self._structure.atoms
             if atoms is None:
-                self.title.value = "<b>No structure</b>"
+                self._say("No structure")
                 self.viewer.view.clear()
-                return
-            self.title.value = f"<b>{self._structure.current.name}</b>"
-            self.viewer.view.show(atoms)
+            else:
+                self._say(self._structure.current.name)
+                self.viewer.view.show(atoms)
+            self.plot.clear()
 
     def show_simulation(self, model: SimulationModel) -> None:
         """Put a job's frames and plots on the stage, from its start."""
         with self._lock:
-            self._leave()
-            self._shown = model
             store = model.job.store
             if store is None:
                 self.show_structure()
                 return
+            self._leave()
             spec = store.spec
-            self.title.value = f"<b>{spec.title}</b>"
-            names = [str(k + 1) for k in range(len(spec.structures))]
-            self.member.options = [(name, k) for k, name in enumerate(names)]
-            self.member.layout.display = "" if len(names) > 1 else "none"
-            self._history_figure = go.FigureWidget(plot_history(_EMPTY))
-            self._history_figure.update_layout(height=_PLOT_HEIGHT)
-            for trace in self._history_figure.data[::2]:
-                trace.on_click(self._jump)
-            self.plots.children = (self._history_figure,)
+            self._say(spec.title)
+            self.member.options = [(str(k + 1), k) for k in range(len(spec.structures))]
+            self.member.layout.display = "" if len(spec.structures) > 1 else "none"
+            self._simulation = model
             self._open()
 
     def refresh_simulation(self, model: SimulationModel) -> None:
         """Bring what is on the stage up to date, if it is this model's job."""
         with self._lock:
-            if self._shown is not model:
+            if self._simulation is not model:
                 return
             if self._frames is None:
                 self._open()
@@ -103,45 +94,30 @@ class Stage(ipw.VBox):
         """Put the plot of the search on the stage; the viewer keeps what it has."""
         with self._lock:
             self._leave()
-            result = self._search.result
-            if result is None:
-                self.title.value = "<b>Search: no trials yet</b>"
-                return
-            self.title.value = "<b>Search: click a point to see its structure</b>"
-            self._search_figure = go.FigureWidget(plot_search(result))
-            self._search_figure.update_layout(height=_PLOT_HEIGHT)
-            self._search_figure.data[1].on_click(self._pick)
-            self.plots.children = (self._search_figure,)
+            self._searching = True
+            self._say("Search: click on a point to see its structure")
+            self._draw_search()
 
-    def refresh_search(self, _change: object = None) -> None:
-        """Bring the plot of the search up to date, if it is on the stage."""
-        with self._lock:
-            result = self._search.result
-            if result is None or self._search_figure is None:
-                return
-            update_search_plot(self._search_figure, result)
-
-    @property
-    def shows_search(self) -> bool:
-        """Whether the plot of the search is on the stage."""
-        return self._search_figure is not None
+    def _say(self, title: str) -> None:
+        self.title.value = f"<b>{html.escape(title)}</b>"
 
     def _leave(self) -> None:
+        self._simulation = self._history = None
+        self._searching = False
         if self._frames is not None:
             self._frames.close()
-        self._shown = self._frames = self._history = None
-        self._history_figure = self._search_figure = None
-        self.plots.children = ()
+            self._frames = None
         self.member.layout.display = "none"
 
     def _open(self) -> None:
         """Open the frames of the chosen member, if there are any yet."""
-        model = self._shown
+        model = self._simulation
         if model is None or model.job.store is None:
             return
         member = self.member.value or 0
         self._frames = model.job.store.trajectory(member)
-        if self._frames is None:
+        if self._frames is None or not len(self._frames):
+            self._frames = None
             self.viewer.view.show(model.job.store.spec.atoms()[member])
         else:
             self.viewer.view.show(self._frames)
@@ -149,52 +125,55 @@ class Stage(ipw.VBox):
         self._draw_history()
 
     def _draw_history(self) -> None:
-        model, figure = self._shown, self._history_figure
-        if model is None or figure is None or model.job.metrics is None:
-            return
-        self._history = model.job.metrics.history(self.member.value or 0)
-        update_history_plot(figure, self._history)
-        self._move_cursor()
+        model = self._simulation
+        if model is not None and model.job.metrics is not None:
+            self._history = model.job.metrics.history(self.member.value or 0)
+            self._move_cursor()
 
     def _choose_member(self, _change: object) -> None:
         with self._lock:
-            if self._shown is not None:
+            if self._simulation is not None:
                 if self._frames is not None:
                     self._frames.close()
-                    self._frames = None
                 self._open()
 
     def _move_cursor(self, _change: object = None) -> None:
         with self._lock:
-            figure, history, frames = self._history_figure, self._history, self._frames
-            if figure is None or history is None or frames is None or not len(frames):
+            if self._history is None:
                 return
-            place = min(self.viewer.view.frame, len(frames) - 1)
-            move_cursor(figure, history, int(frames[place].info["step"]))
+            frames, step = self._frames, None
+            if frames is not None and len(frames):
+                place = min(self.viewer.view.frame, len(frames) - 1)
+                step = int(frames[place].info["step"])
+            self.plot.draw(partial(plot_history, self._history, step))
 
-    def _jump(self, trace: Any, points: Any, _state: object) -> None:
-        """Show the frame that belongs to the point that was clicked on."""
+    def _draw_search(self, _change: object = None) -> None:
         with self._lock:
-            if not points.point_inds or self._frames is None:
+            if not self._searching:
                 return
-            step = int(trace.x[points.point_inds[0]])
-            low, high = 0, len(self._frames) - 1
-            while low < high:
-                middle = (low + high) // 2
-                if int(self._frames[middle].info["step"]) < step:
-                    low = middle + 1
-                else:
-                    high = middle
-            self.viewer.view.frame = low
+            result = self._search.result
+            if result is None or not result.evaluated:
+                self.plot.clear()
+            else:
+                self.plot.draw(partial(plot_search, result))
 
-    def _pick(self, trace: Any, points: Any, _state: object) -> None:
-        if points.point_inds:
-            self._search.picked = int(trace.customdata[points.point_inds[0]])
+    def _clicked(self, click: PlotClick) -> None:
+        with self._lock:
+            if self._searching and click.customdata is not None:
+                self._search.picked = int(click.customdata)
+            elif self._frames is not None:
+                self.viewer.view.frame = self._frame_of(self._frames, int(click.x))
+
+    def _frame_of(self, frames: TrajectoryFile, step: int) -> int:
+        """The first frame that is not before a step; frames ascend by step."""
+        return bisect_left(
+            range(len(frames) - 1), step, key=lambda k: int(frames[k].info["step"])
+        )
 
     def _show_picked(self, _change: object = None) -> None:
         with self._lock:
             atoms = self._search.picked_atoms()
-            if atoms is not None and self._search_figure is not None:
+            if atoms is not None and self._searching:
                 formula = atoms.get_chemical_formula()
-                self.title.value = f"<b>Trial {self._search.picked}: {formula}</b>"
+                self._say(f"Trial {self._search.picked}: {formula}")
                 self.viewer.view.show(atoms)

@@ -165,7 +165,9 @@ class StructurePanel(ipw.VBox):
         )
         self._show()
 
-    def _forms(self, title: str, forms: Sequence[Any], act: Callable[..., None]) -> ipw.Widget:
+    def _forms(
+        self, title: str, forms: Sequence[Any], act: Callable[..., None]
+    ) -> ipw.Widget:
         """A choice of forms, of which one is shown at a time, with its button."""
         choice = ipw.Dropdown(
             description=title,
@@ -175,7 +177,9 @@ class StructurePanel(ipw.VBox):
         choice.layout.width = "auto"
         stack = ipw.Stack([form.widget for form in forms], selected_index=0)
         ipw.jslink((choice, "index"), (stack, "selected_index"))
-        go = button(f"{title}", lambda: act(forms[choice.value]), icon="check")
+        stack.layout.width = "100%"
+        go = button(title, lambda: act(forms[choice.value]), icon="check")
+        go.layout.margin = f"2px 2px 10px calc({FIELD['description_width']} + 10px)"
         return ipw.VBox([choice, stack, go])
 
     def _attempt(self, action: Callable[[], str | None]) -> None:

@@ -68,7 +68,8 @@ def edit_forms() -> list[EditForm]:
 
 def _full(widget: ipw.ValueWidget) -> ipw.ValueWidget:
     widget.style = FIELD
-    widget.layout.width = "auto"
+    # Inside a stack, "auto" would be the width of the words.
+    widget.layout.width = "98%"
     return widget
 
 
@@ -148,7 +149,9 @@ def _smiles_form() -> BuildForm:
     )
 
 
-def _numbers(values: Sequence[int], description: str) -> tuple[ipw.HBox, Callable[[], list[int]]]:
+def _numbers(
+    values: Sequence[int], description: str
+) -> tuple[ipw.HBox, Callable[[], list[int]]]:
     fields = [ipw.IntText(value=value) for value in values]
     for each in fields:
         each.layout.width = "64px"
@@ -197,7 +200,9 @@ def _vacancy_form() -> EditForm:
     def indices() -> list[int]:
         target = _target(where.value)
         if isinstance(target, str):
-            raise ParameterError(f"Wanted indices of atoms such as 0, 3; got {target!r}.")
+            raise ParameterError(
+                f"Wanted indices of atoms such as 0, 3; got {target!r}."
+            )
         return target
 
     return EditForm(
@@ -251,7 +256,9 @@ def _slab_form() -> EditForm:
 def _vacuum_form() -> EditForm:
     thickness = _full(ipw.FloatText(value=12.0, description="Vacuum (Å)"))
     axis = _full(
-        ipw.Dropdown(options=[("a", 0), ("b", 1), ("c", 2)], value=2, description="Axis")
+        ipw.Dropdown(
+            options=[("a", 0), ("b", 1), ("c", 2)], value=2, description="Axis"
+        )
     )
     return EditForm(
         title="Vacuum",

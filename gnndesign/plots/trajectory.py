@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -34,36 +33,61 @@ _PANELS = (
 )
 
 
-def plot_history(history: History) -> go.Figure:
+def plot_history(history: History, cursor_step: int | None = None) -> go.Figure:
     """Energy, largest force, temperature and volume against step.
 
     A quantity without meaning for the run (no temperature in a relaxation, no volume
-    of a molecule) leaves its panel empty. Points carry their step as customdata. The
-    second trace of each panel is the cursor that `move_cursor` moves.
+    of a molecule) has no panel.
+
+    Args:
+        history: drawn with 2,000 points at most.
+        cursor_step: the moment to mark; None marks nothing.
     """
+    panels = [p for p in _PANELS if np.isfinite(getattr(history, p.name)).any()]
+    n_rows, n_columns = (len(panels) + 1) // 2 or 1, min(len(panels), 2) or 1
     figure = make_subplots(
-        rows=2,
-        cols=2,
+        rows=n_rows,
+        cols=n_columns,
         shared_xaxes=True,
-        horizontal_spacing=0.13,
+        horizontal_spacing=0.14,
         vertical_spacing=0.16,
-        subplot_titles=[panel.title for panel in _PANELS],
+        subplot_titles=[panel.title for panel in panels],
     )
-    for place, panel in enumerate(_PANELS):
+    kept = _thinned(len(history.step))
+    steps = history.step[kept]
+    for place, panel in enumerate(panels):
         where = {"row": place // 2 + 1, "col": place % 2 + 1}
-        hover = f"step %{{x}}<br>%{{y:.6g}} {panel.unit}<extra></extra>"
+        values: np.ndarray = getattr(history, panel.name)
         figure.add_scatter(
-            mode="lines", line={"color": _LINE, "width": 2}, hovertemplate=hover, **where
+            x=steps,
+            y=values[kept],
+            mode="lines" if len(steps) > 1 else "markers",
+            line={"color": _LINE, "width": 2},
+            hovertemplate=f"step %{{x}}<br>%{{y:.6g}} {panel.unit}<extra></extra>",
+            **where,
         )
-        figure.add_scatter(
-            mode="markers", marker={"color": _CURSOR, "size": 9}, hoverinfo="skip", **where
-        )
+        at = _place_of(history, cursor_step)
+        if at is not None and np.isfinite(values[at]):
+            figure.add_scatter(
+                x=[int(history.step[at])],
+                y=[float(values[at])],
+                mode="markers",
+                marker={"color": _CURSOR, "size": 9},
+                hoverinfo="skip",
+                **where,
+            )
+    _dress(figure, n_rows)
+    return figure
+
+
+def _dress(figure: go.Figure, n_rows: int) -> None:
     axis = {"gridcolor": _GRID, "zeroline": False, "linecolor": _TEXT}
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis, exponentformat="power")
-    figure.update_xaxes(title_text="step", title_standoff=4, row=2)
+    figure.update_xaxes(title_text="step", title_standoff=4, row=n_rows)
     figure.update_layout(
         showlegend=False,
+        height=90 + 125 * n_rows,
         paper_bgcolor="rgba(0, 0, 0, 0)",
         plot_bgcolor="rgba(0, 0, 0, 0)",
         font={"color": _TEXT, "size": 11},
@@ -72,41 +96,14 @@ def plot_history(history: History) -> go.Figure:
         uirevision="history",
     )
     figure.update_annotations(font_size=12)
-    update_history_plot(figure, history)
-    return figure
 
 
-def update_history_plot(figure: Any, history: History) -> None:
-    """Bring a figure of `plot_history` up to date in place.
-
-    Args:
-        figure: a `Figure` or `FigureWidget` that `plot_history` made.
-        history: what the run has now; drawn with 2,000 points at most.
-    """
-    kept = _thinned(len(history.step))
-    steps = history.step[kept]
-    with figure.batch_update():
-        for place, panel in enumerate(_PANELS):
-            values: np.ndarray = getattr(history, panel.name)
-            meaningful = bool(np.isfinite(values).any())
-            figure.data[2 * place].update(
-                x=steps if meaningful else [], y=values[kept] if meaningful else []
-            )
-
-
-def move_cursor(figure: Any, history: History, step: int | None) -> None:
-    """Mark the moment that is being looked at; None marks nothing."""
-    place = None if step is None else int(np.searchsorted(history.step, step))
-    if place is not None and place >= len(history.step):
-        place = None
-    with figure.batch_update():
-        for number, panel in enumerate(_PANELS):
-            cursor = figure.data[2 * number + 1]
-            value = np.nan if place is None else getattr(history, panel.name)[place]
-            if np.isfinite(value):
-                cursor.update(x=[int(history.step[place])], y=[float(value)])
-            else:
-                cursor.update(x=[], y=[])
+def _place_of(history: History, step: int | None) -> int | None:
+    """Index of a step, or of the next one that was recorded."""
+    if step is None:
+        return None
+    place = int(np.searchsorted(history.step, step))
+    return place if place < len(history.step) else None
 
 
 def _thinned(n_points: int) -> np.ndarray:
