@@ -1,0 +1,60 @@
+# make lab: JupyterLab with everything.  make test: the fast tests.  make help: the rest.
+PYTHON ?= python3
+PORT ?= 8888
+# Another build of torch: make lab TORCH=torch==2.12.1
+TORCH ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The pinned versions, but for the build of torch that was asked for.
+PINS := $(VENV)/constraints.txt
+
+.PHONY: help lab install test check format benchmark clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+	@echo "Targets: lab test check format benchmark clean"
+
+$(PINS): constraints.txt
+	$(PYTHON) -c "import sys; sys.exit('gnndesign wants Python 3.11 to 3.13, this is ' + sys.version.split()[0] + '. Type: make PYTHON=python3.12') if not (3, 11) <= sys.version_info[:2] <= (3, 13) else None"
+	$(PYTHON) -m venv $(VENV)
+	if [ -n "$(TORCH)" ]; then grep -v '^torch==' constraints.txt > $@.new; else cp constraints.txt $@.new; fi
+	if [ -n "$(TORCH)" ]; then $(PIP) install $(TORCH); fi
+	mv $@.new $@
+
+$(VENV)/lab.done: $(PINS) pyproject.toml
+	$(PIP) install -c $(PINS) -e ".[lab]"
+	touch $@
+
+$(VENV)/test.done: $(PINS) pyproject.toml
+	$(PIP) install -c $(PINS) -e ".[test]"
+	touch $@ $(VENV)/lab.done
+
+# A TORCH that differs from the one of the last call replaces it.
+install: $(VENV)/lab.done
+	if [ -n "$(TORCH)" ]; then $(PIP) install $(TORCH); fi
+
+lab: install
+	$(BIN)/jupyter lab --port=$(PORT) notebooks/01_first_crystal.ipynb $(if $(filter 0,$(shell id -u)),--allow-root,)
+
+test: $(VENV)/test.done
+	$(BIN)/python tests/browser/install_browser.py
+	$(BIN)/python -m pytest
+
+# What a change must pass before it is committed.
+check: test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/test.done
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: $(VENV)/test.done
+	for script in benchmarks/[a-gi-z]*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) build *.egg-info artifacts
