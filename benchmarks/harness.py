@@ -50,7 +50,7 @@ def data_path(*parts: str) -> Path:
 def device_name(device: str = "cpu") -> str:
     """Name of the hardware for file names, such as "amd-epyc-2core-cpu"."""
     if device != "cpu":
-        import torch  # noqa: PLC0415  torch is not needed for benchmarks on the host
+        import torch  # benchmarks on the host do without it
 
         return _slug(torch.cuda.get_device_name(device))
     return f"{_slug(_cpu_model())}-{len(os.sched_getaffinity(0))}core-cpu"

@@ -26,13 +26,18 @@ from gnndesign.errors import StructureError
 from gnndesign.structures.cif_checks import (
     FULL_OCCUPANCY,
     CifData,
+    column,
     has_atoms,
     has_composition,
     has_space_group,
+    header,
     missing_cell_tags,
+    read_listed_sites,
     refuse_disorder,
     rewrite_space_group,
+    split_blocks,
     stated_formula,
+    what_it_is,
 )
 from gnndesign.structures.convert import from_pymatgen
 
@@ -53,6 +58,10 @@ _PARSER_ERRORS = (
 
 _CLOSEST = 0.5
 """Å; no two atoms of a crystal are closer, X-ray O-H bonds refine to 0.7 Å and more."""
+
+
+_LARGE = 700
+"""Number of atoms beyond which the second reading by ASE is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +88,19 @@ def read_cif(text: str, name: str, *, strict: bool = True) -> list[ase.Atoms]:
     """
     blocks = [
         (block, data)
-        for block in _split_blocks(text)
+        for block in split_blocks(text)
         if re.search(
             r"^\s*_atom_site_(fract|cartn)_x\b", block, re.IGNORECASE | re.MULTILINE
         )
-        and has_atoms(data := _parse(block, f"{name}, block {_header(block)}"))
+        and has_atoms(data := _parse(block, f"{name}, block {header(block)}"))
     ]
     if not blocks:
-        raise StructureError(f"'{name}' {_what_is_it(text)}")
+        raise StructureError(f"'{name}' {what_it_is(text)}")
     return [
         _read_block(
             block,
             data,
-            name if len(blocks) == 1 else f"{name}, block {_header(block)}",
+            name if len(blocks) == 1 else f"{name}, block {header(block)}",
             strict=strict,
         )
         for block, data in blocks
@@ -105,10 +114,17 @@ def _read_block(block: str, data: CifData, name: str, *, strict: bool) -> ase.At
         )
     refuse_disorder(data, name)
     is_magnetic = any("_moment" in key or "symop_magn" in key for key in data)
-    first = _read_with_pymatgen(block, data, name)
-    # ASE knows nothing of magnetic cells and would return the chemical cell.
-    second = _Reading(None) if is_magnetic else _read_with_ase(block)
-    atoms = _choose(first, second, data, name)
+    n_sites = len(column(data, "_atom_site_fract_x"))
+    atoms = read_listed_sites(data) if n_sites > _LARGE and not is_magnetic else None
+    first = second = _Reading(atoms)
+    if atoms is None:
+        first = _read_with_pymatgen(block, data, name)
+        n_atoms = n_sites if first.atoms is None else len(first.atoms)
+        # ASE knows nothing of magnetic cells and would return the chemical cell; and
+        # it takes a minute for 2000 atoms.
+        if not is_magnetic and n_atoms <= _LARGE:
+            second = _read_with_ase(block)
+        atoms = _choose(first, second, data, name)
     if atoms is None:
         raise StructureError(
             f"Cannot read '{name}': {first.reason or second.reason}. Wanted a CIF with "
@@ -255,38 +271,6 @@ def _refuse_overlap(atoms: ase.Atoms, name: str) -> None:
             f"are {d[0]:.2f} Å apart; sites of a disordered structure, or wrong "
             "symmetry operations. Remove one of them first."
         )
-
-
-def _split_blocks(text: str) -> list[str]:
-    """Data blocks; `data_` inside a text field between semicolons starts none."""
-    blocks: list[list[str]] = [[]]
-    in_text = False
-    for line in text.split("\n"):
-        if line.startswith(";"):
-            in_text = not in_text
-        if not in_text and line.lstrip().lower().startswith("data_"):
-            blocks.append([])
-        blocks[-1].append(line)
-    return ["\n".join(block) + "\n" for block in blocks[1:]]
-
-
-def _header(block: str) -> str:
-    return (block.split(maxsplit=1) or ["data_"])[0][5:]
-
-
-def _what_is_it(text: str) -> str:
-    lower = text.lower()
-    if "_atom_site.cartn_x" in lower or "_chem_comp_atom." in lower:
-        return (
-            "is a macromolecular CIF (mmCIF) file; wanted a crystal with "
-            "_atom_site_fract_x. Convert it to PDB or to a crystal CIF."
-        )
-    if "_refln" in lower:
-        return "holds reflections and no atoms; wanted a CIF with _atom_site_fract_x."
-    return (
-        "holds no atoms; wanted a CIF with a cell and a loop of _atom_site_label, "
-        "_atom_site_fract_x, _y and _z."
-    )
 
 
 def _one_line(error: BaseException) -> str:

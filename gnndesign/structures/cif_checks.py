@@ -7,6 +7,7 @@ import unicodedata
 from typing import TypeAlias
 
 import ase
+import numpy as np
 from ase.data import atomic_numbers
 
 from gnndesign.errors import StructureError
@@ -25,6 +26,43 @@ _SPACE_GROUP_TAGS = (
     "_symmetry_int_tables_number",
     "_space_group_it_number",
 )
+
+
+_OPERATION_TAGS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
+
+
+def split_blocks(text: str) -> list[str]:
+    """Data blocks; `data_` inside a text field between semicolons starts none."""
+    blocks: list[list[str]] = [[]]
+    in_text = False
+    for line in text.split("\n"):
+        if line.startswith(";"):
+            in_text = not in_text
+        if not in_text and line.lstrip().lower().startswith("data_"):
+            blocks.append([])
+        blocks[-1].append(line)
+    return ["\n".join(block) + "\n" for block in blocks[1:]]
+
+
+def header(block: str) -> str:
+    """The name of a data block."""
+    return (block.split(maxsplit=1) or ["data_"])[0][5:]
+
+
+def what_it_is(text: str) -> str:
+    """Why a CIF without fractional coordinates is no crystal, as a predicate."""
+    lower = text.lower()
+    if "_atom_site.cartn_x" in lower or "_chem_comp_atom." in lower:
+        return (
+            "is a macromolecular CIF (mmCIF) file; wanted a crystal with "
+            "_atom_site_fract_x. Convert it to PDB or to a crystal CIF."
+        )
+    if "_refln" in lower:
+        return "holds reflections and no atoms; wanted a CIF with _atom_site_fract_x."
+    return (
+        "holds no atoms; wanted a CIF with a cell and a loop of _atom_site_label, "
+        "_atom_site_fract_x, _y and _z."
+    )
 
 
 def column(data: CifData, tag: str) -> list[str]:
@@ -48,6 +86,46 @@ def missing_cell_tags(data: CifData) -> list[str]:
         for tag in tags
         if not any(_number(v) is not None for v in column(data, tag))
     ]
+
+
+def read_listed_sites(data: CifData) -> ase.Atoms | None:
+    """The sites as they are listed, if the block has no symmetry to be applied.
+
+    None if there is symmetry, or anything that is not a plain element or number.
+    Programs write large cells in this way, and general readers need minutes for them.
+    """
+    operations = [
+        re.sub(r"[\s'\"]", "", text).lower()
+        for tag in _OPERATION_TAGS
+        for text in column(data, tag)
+    ]
+    if any(text != "x,y,z" for text in operations):
+        return None
+    if not operations and has_space_group(data):
+        return None
+    labels = column(data, "_atom_site_type_symbol") or column(data, "_atom_site_label")
+    symbols = [re.match(r"[A-Z][a-z]?(?![a-z])", label) for label in labels]
+    scaled = [
+        [_number(text) for text in column(data, f"_atom_site_fract_{axis}")]
+        for axis in "xyz"
+    ]
+    lengths = [_number(column(data, f"_cell_length_{axis}")[0]) for axis in "abc"]
+    angles = [
+        _number(column(data, f"_cell_angle_{angle}")[0])
+        for angle in ("alpha", "beta", "gamma")
+    ]
+    if any(m is None or m.group() not in atomic_numbers for m in symbols):
+        return None
+    if any(value is None for values in (*scaled, lengths, angles) for value in values):
+        return None
+    if not len(symbols) == len(scaled[0]) == len(scaled[1]) == len(scaled[2]):
+        return None
+    return ase.Atoms(
+        [m.group() for m in symbols if m is not None],
+        scaled_positions=np.array(scaled, dtype=float).T,
+        cell=[*lengths, *angles],
+        pbc=True,
+    )
 
 
 def refuse_disorder(data: CifData, name: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 from pymatgen.core import IMolecule, IStructure, Molecule, Structure
 from pymatgen.io.cif import CifWriter
 
+from gnndesign.disk import replacing
 from gnndesign.errors import StructureError
 from gnndesign.structures.cif import read_cif
 from gnndesign.structures.convert import from_pymatgen, to_pymatgen
@@ -129,6 +128,17 @@ def save_structure(atoms: ase.Atoms, path: str | Path) -> None:
         StructureError: unknown suffix, no folder, or a cell is needed and missing.
     """
     path = Path(path)
+    suffix = check_can_save(atoms, path)
+    with replacing(path) as partial:
+        _write(atoms, partial, suffix)
+
+
+def check_can_save(atoms: ase.Atoms, path: Path) -> str:
+    """Whether `save_structure` would write here; returns what stands for the format.
+
+    Raises:
+        StructureError: see `save_structure`.
+    """
     is_poscar = path.name.upper().startswith(("POSCAR", "CONTCAR"))
     suffix = ".poscar" if is_poscar else path.suffix.lower()
     if suffix not in {".cif", *_ASE_FORMAT_TO_WRITE}:
@@ -144,13 +154,7 @@ def save_structure(atoms: ase.Atoms, path: str | Path) -> None:
         )
     if not path.parent.is_dir():
         raise StructureError(f"The folder '{path.parent}' does not exist.")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=path.suffix or None)
-    os.close(handle)
-    try:
-        _write(atoms, Path(temporary), suffix)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    return suffix
 
 
 def _write(atoms: ase.Atoms, path: Path, suffix: str) -> None:

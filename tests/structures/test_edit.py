@@ -81,7 +81,7 @@ def test_supercell_matrix_turns_the_primitive_into_the_cubic_cell():
 
 def test_impossible_supercells_are_refused():
     with pytest.raises(ParameterError, match="whole numbers"):
-        supercell(crystal(), (1.5, 1, 1))
+        supercell(crystal(), np.array([1.5, 1.0, 1.0]))
     with pytest.raises(ParameterError, match="no volume"):
         supercell(crystal(), (2, 0, 1))
     with pytest.raises(StructureError, match="lattice vector"):

@@ -3,6 +3,7 @@
 import gzip
 import json
 import pickle
+import time
 from pathlib import Path
 
 import ase
@@ -115,6 +116,19 @@ def test_atoms_on_top_of_each_other_are_refused():
     sites = "Fe1 Fe 0 0 0 1\nFe2 Fe 0.01 0 0 1"
     message = refusal("x.cif", CIF.format(formula="?", sites=sites))
     assert "Å apart" in message
+
+
+def test_large_cell_is_read_in_seconds(tmp_path):
+    atoms = ase.build.bulk("NaCl", "rocksalt", a=5.64, cubic=True).repeat(8)
+    atoms.rattle(0.05, seed=0)
+    save_structure(atoms, tmp_path / "large.cif")
+    start = time.perf_counter()
+    again = load_structure(tmp_path / "large.cif")
+    assert time.perf_counter() - start < 10.0
+    np.testing.assert_array_equal(
+        np.bincount(again.numbers), np.bincount(atoms.numbers)
+    )
+    assert again.cell.volume == pytest.approx(atoms.cell.volume)
 
 
 def test_unknown_space_group_is_not_taken_as_p1():
