@@ -1,11 +1,15 @@
-"""Where gnndesign keeps things, and writing files that are whole or not there."""
+"""Where gnndesign keeps things, files that are whole or not there, and locks."""
 
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_path, user_data_path
 
 HOME_VARIABLE = "GNNDESIGN_HOME"
@@ -25,17 +29,53 @@ def cache_folder() -> Path:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a UTF-8 text file that exists completely or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with (
+        replacing(path) as partial,
+        partial.open("w", encoding="utf-8", newline="") as stream,
+    ):
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of `path` if the block ends well.
+
+    It lies in the same folder and has the same suffix.
+    """
+    # Not by tempfile, whose files are private: this one is to be read by others.
+    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    partial.touch(exist_ok=False)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        # mkstemp makes files private; give them the usual permissions.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the `FileLock` of a path; nothing is created.
+
+    To look is to share the lock for a moment, so that two who look at the same time
+    do not take each other for its holder.
+    """
+    if sys.platform == "win32":
+        try:
+            with FileLock(path, timeout=0):
+                return False
+        except Timeout:
+            return True
+    import fcntl
+
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False

@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self
 
-from gnndesign.errors import JobError
 from gnndesign.jobs.store import JobState, JobStatus, JobStore
 
-STOP_WITHIN_S = 0.8
+STOP_WITHIN_S = 0.5
 """A step that is under way when a stop is asked for may take so long to end."""
 
 _POLL_S = 0.05
@@ -61,9 +60,9 @@ class Control:
         self._written = 0.0
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Control:
         """Start to watch."""
-        self._hear()
+        self.hear()
         self._thread.start()
         return self
 
@@ -88,15 +87,28 @@ class Control:
 
     def progress(self, progress: Progress, device: str) -> None:
         """Take progress; written at most five times a second."""
-        self._last = JobStatus(
-            state=JobState.RUNNING,
-            done=progress.done,
-            total=progress.total,
-            message=progress.message,
-            device=device,
-        )
+        with self.guard:
+            if self._last.state.is_over:
+                return
+            self._last = JobStatus(
+                state=JobState.RUNNING,
+                done=progress.done,
+                total=progress.total,
+                message=progress.message,
+                device=device,
+            )
         if time.monotonic() - self._written >= _STATUS_EVERY_S:
             self.write(self._last)
+
+    def hear(self) -> None:
+        """Look for wishes now; the thread does so twenty times a second."""
+        try:
+            wishes = self._store.wishes()
+        except (OSError, ValueError):
+            return
+        self.stopping = self.stopping or wishes.stop
+        self._paused = wishes.pause
+        self.total = wishes.total
 
     def write(self, status: JobStatus) -> None:
         """Write a status."""
@@ -114,24 +126,25 @@ class Control:
     def _watch(self) -> None:
         deadline: float | None = None
         while not self._over.wait(_POLL_S):
-            self._hear()
+            self.hear()
             if not self.stopping:
                 continue
             deadline = deadline or time.monotonic() + STOP_WITHIN_S
             if time.monotonic() > deadline:
-                with self.guard:
-                    if self._over.is_set() or self._last.state.is_over:
-                        return
-                    if self.save is not None:
-                        self.save()
-                    self.end(JobState.STOPPED, f"Stopped. {self._last.message}")
-                    self._on_deadline()
+                self._end_now()
+                return
 
-    def _hear(self) -> None:
-        try:
-            wishes = self._store.wishes()
-        except (OSError, ValueError, JobError):
-            return
-        self.stopping = self.stopping or wishes.stop
-        self._paused = wishes.pause
-        self.total = wishes.total
+    def _end_now(self) -> None:
+        """Save and end the job without the thread that computes."""
+        with self.guard:
+            if self._over.is_set() or self._last.state.is_over:
+                return
+            message = self._last.message
+            try:
+                if self.save is not None:
+                    self.save()
+            except OSError as error:
+                message = f"No checkpoint could be written: {error}."
+            with suppress(OSError):
+                self.end(JobState.STOPPED, f"Stopped. {message}")
+            self._on_deadline()

@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from gnndesign.disk import data_folder
+from gnndesign.disk import data_folder, is_locked
 from gnndesign.errors import JobError
 from gnndesign.jobs.spec import JobSpec
 from gnndesign.jobs.store import JobState, JobStore
@@ -80,25 +80,20 @@ def worker_lock(home: Path, timeout: float = 0.0) -> FileLock:
 
 def worker_is_alive(home: Path | None = None) -> bool:
     """Whether a worker holds the lock."""
-    folder = home or data_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with worker_lock(folder):
-            return False
-    except Timeout:
-        return True
+    return is_locked((home or data_folder()) / "worker.lock")
 
 
 def ensure_worker(home: Path | None = None) -> None:
-    """Start a worker unless one is there."""
+    """Start a worker unless one is there; who wants one takes back `stop_worker`."""
     folder = home or data_folder()
-    if worker_is_alive(folder):
-        return
-    start_worker(folder)
+    (folder / "worker.stop").unlink(missing_ok=True)
+    if not worker_is_alive(folder):
+        start_worker(folder)
 
 
 def start_worker(folder: Path) -> None:
     """Start a worker; it ends by itself where another one holds the lock."""
+    folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "gnndesign.jobs.worker", str(folder)]
     # Threads of BLAS and of torch fight for the cores; torch's do the work here.
     environment = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} | os.environ
@@ -110,14 +105,19 @@ def start_worker(folder: Path) -> None:
 def stop_worker(home: Path | None = None, timeout_s: float = 10.0) -> None:
     """Ask the worker to end after the job under way, and wait until it has.
 
+    The wish stays until somebody wants a worker again, so that one which is about to
+    start ends too.
+
     Raises:
-        JobError: it is still there after `timeout_s` seconds.
+        JobError: it is still there after `timeout_s` seconds; it ends later.
     """
     folder = home or data_folder()
     deadline = time.monotonic() + timeout_s
-    (folder / "worker.stop").touch()
-    while worker_is_alive(folder):
+    wish = folder / "worker.stop"
+    if not folder.is_dir():
+        return
+    wish.touch()
+    while worker_is_alive(folder) and wish.exists():
         if time.monotonic() > deadline:
             raise JobError(f"The worker of {folder} did not end in {timeout_s:g} s.")
         time.sleep(0.05)
-    (folder / "worker.stop").unlink(missing_ok=True)

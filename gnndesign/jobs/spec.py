@@ -91,8 +91,20 @@ class JobSpec:
         return [atoms_from_dict(data) for data in self.structures]
 
     def to_json(self) -> str:
-        """As text."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, allow_nan=False, indent=1)
+        """As text.
+
+        Raises:
+            JobError: a parameter is not what JSON can hold.
+        """
+        try:
+            return json.dumps(
+                {"format": FORMAT, **asdict(self)}, allow_nan=False, indent=1
+            )
+        except (TypeError, ValueError) as error:
+            raise JobError(
+                f"Job '{self.title}' cannot be written: {error}. Wanted numbers, text, "
+                "None, and lists and dicts of these."
+            ) from error
 
     @classmethod
     def from_json(cls, text: str) -> JobSpec:

@@ -2,7 +2,8 @@
 
 spec.json        what to do
 status.json      how far it is; replaced as a whole
-metrics.jsonl    a line a recorded moment and structure (or a line a search trial)
+metrics.jsonl    a line a recorded moment and structure; a later line of a moment
+                 replaces an earlier one
 trajectory/      a .traj file a structure
 checkpoint.npz   the state to go on from
 study.db         a search's Optuna study
@@ -16,17 +17,18 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import ase
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from gnndesign.disk import data_folder, write_atomically
+from gnndesign.disk import data_folder, is_locked, write_atomically
 from gnndesign.errors import JobError
 from gnndesign.jobs.spec import JobSpec
 from gnndesign.simulation.trajectory import TrajectoryFile, frame_file
@@ -81,14 +83,19 @@ class JobStore:
 
     @classmethod
     def create(cls, spec: JobSpec, home: Path | None = None) -> JobStore:
-        """A new folder for a job, complete at the moment it appears."""
+        """A new folder for a job, complete at the moment it appears.
+
+        Raises:
+            JobError: the spec cannot be written as JSON.
+        """
+        text = spec.to_json()
         jobs = jobs_folder(home)
         jobs.mkdir(parents=True, exist_ok=True)
         now = datetime.now(UTC)
         name = f"{now:%Y%m%d-%H%M%S-%f}-{spec.kind}-{secrets.token_hex(2)}"
         partial = jobs / f".{name}"
         partial.mkdir()
-        (partial / "spec.json").write_text(spec.to_json(), encoding="utf-8")
+        (partial / "spec.json").write_text(text, encoding="utf-8")
         store = cls(partial)
         store.write_status(JobStatus(state=JobState.QUEUED, message="Waiting."))
         store.folder = partial.rename(jobs / name)
@@ -137,10 +144,7 @@ class JobStore:
         status = self._written_status()
         if status.state not in (JobState.RUNNING, JobState.PAUSED):
             return status
-        try:
-            with self.lock(timeout=0):
-                pass
-        except Timeout:
+        if is_locked(self.folder / "lock"):
             return status
         # The worker may have ended the job between the two looks.
         status = self._written_status()
@@ -199,8 +203,13 @@ class JobStore:
         (self.folder / "stop").touch()
         status = self._written_status()
         if status.state is JobState.QUEUED:
+            began = "went on" if status.done else "began"
             self.write_status(
-                JobStatus(state=JobState.STOPPED, message="Stopped before it began.")
+                replace(
+                    status,
+                    state=JobState.STOPPED,
+                    message=f"Stopped before it {began}.",
+                )
             )
 
     def request_pause(self, *, pause: bool) -> None:
@@ -253,13 +262,15 @@ class JobStore:
         """
         if not self.status().state.is_over:
             raise JobError(f"Job {self.job_id} is not over; stop it first.")
-        shutil.rmtree(self.folder)
+        # Gone at one moment, for whoever lists the jobs meanwhile.
+        hidden = self.folder.rename(self.folder.with_name(f".{self.job_id}"))
+        shutil.rmtree(hidden)
 
     def _written_status(self) -> JobStatus:
         path = self.folder / "status.json"
         try:
-            data: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
-            return JobStatus(**{**data, "state": JobState(data["state"])})
+            data: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            return JobStatus(state=JobState(data.pop("state")), **data)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise JobError(f"{path} cannot be read: {error}") from error
 
@@ -289,10 +300,12 @@ def list_jobs(home: Path | None = None) -> list[JobStore]:
     folder = jobs_folder(home)
     if not folder.is_dir():
         return []
-    return [JobStore(path) for path in sorted(_job_paths(folder), reverse=True)]
+    paths = sorted(folder.iterdir(), reverse=True)
+    return list(_stores(path for path in paths if not path.name.startswith(".")))
 
 
-def _job_paths(folder: Path) -> Iterator[Path]:
-    for path in folder.iterdir():
-        if not path.name.startswith(".") and (path / "spec.json").is_file():
-            yield path
+def _stores(folders: Iterable[Path]) -> Iterator[JobStore]:
+    for folder in folders:
+        # Whatever else is there, or was removed while we looked, is no job.
+        with suppress(JobError):
+            yield JobStore(folder)

@@ -15,6 +15,7 @@ from gnndesign.jobs.store import JobStore
 from gnndesign.potentials.base import Potential
 from gnndesign.simulation.base import Snapshot, Status, Stepper
 from gnndesign.simulation.cell import CellMode
+from gnndesign.simulation.checkpoint import save_state
 from gnndesign.simulation.dynamics import dynamics_stepper
 from gnndesign.simulation.fire import FIRE
 from gnndesign.simulation.results import SCALARS
@@ -32,19 +33,26 @@ def run_simulation(
 
     Frames and metrics are flushed as they come. After the death of a worker the run
     goes on from the last checkpoint; what lies behind it on disk is computed again,
-    identically, and not written twice.
+    identically, and not written twice. A checkpoint never lies ahead of what is
+    written.
     """
     stepper = _stepper(spec)
     wanted = int(spec.parameters["steps"])
     every = int(spec.parameters.get("record_every", 1))
     going = _start_or_resume(store, spec, stepper, potential, control.total or wanted)
     frames = TrajectoryFolder(store.trajectory_folder)
-    ended = 0
+    written = going.state
 
     def save() -> None:
-        going.checkpoint(store.checkpoint)
+        save_state(store.checkpoint, _reported(going, written, every))
+
+    def before_step() -> None:
+        going.max_steps = control.total or wanted
+        if control.should_stop():
+            going.stop()
 
     control.save = save
+    going.before_step = before_step
     last_save = time.monotonic()
     try:
         with MetricsWriter(store) as metrics:
@@ -52,14 +60,16 @@ def run_simulation(
                 with control.guard:
                     frames.write(snapshot)
                     metrics.write(snapshot)
+                    written = going.state
                     if time.monotonic() - last_save > CHECKPOINT_EVERY_S:
                         save()
                         last_save = time.monotonic()
-                going.max_steps = control.total or wanted
-                ended += int((snapshot.status != Status.RUNNING).sum())
-                yield _progress(spec, snapshot, going.max_steps, ended)
-                if control.should_stop():
-                    going.stop()
+                if snapshot.step >= going.max_steps:
+                    # The last chance to be given more steps.
+                    control.hear()
+                    going.max_steps = control.total or wanted
+                n_running = going.state.system.batch.n_systems
+                yield _progress(spec, snapshot, going.max_steps, n_running)
         with control.guard:
             save()
     finally:
@@ -79,18 +89,24 @@ def run_search(
     space = PrototypeSpace.from_dict(parameters.pop("space"))
     objectives = [objective_from_dict(entry) for entry in parameters.pop("objectives")]
     wanted = int(parameters.pop("n_trials"))
-    total = control.total or wanted
-    yield Progress(done=0, total=total, message="Computing the references.")
-    for progress in iterate_search(
-        space,
-        objectives,
-        potential,
-        total,
-        store.study_file,
-        **parameters,
-        should_stop=control.should_stop,
-    ):
-        yield Progress(done=progress.n_done, total=total, message=progress.message)
+    total, done = control.total or wanted, store.status().done
+    yield Progress(done=done, total=total, message="Relaxing the elements.")
+    while True:
+        for progress in iterate_search(
+            space,
+            objectives,
+            potential,
+            total,
+            store.study_file,
+            **parameters,
+            should_stop=control.should_stop,
+        ):
+            yield Progress(done=progress.n_done, total=total, message=progress.message)
+        control.hear()
+        if control.stopping or (control.total or wanted) <= total:
+            return
+        # More trials were wished for while it ran.
+        total = control.total or wanted
 
 
 class MetricsWriter:
@@ -98,10 +114,10 @@ class MetricsWriter:
 
     def __init__(self, store: JobStore) -> None:
         self._path = store.folder / "metrics.jsonl"
-        self._last_step: dict[int, int] = {}
+        self._last: dict[int, tuple[int, str]] = {}
         rows, end = store.metrics()
         for row in rows:
-            self._last_step[row["id"]] = row["step"]
+            self._last[row["id"]] = row["step"], row["status"]
         if self._path.exists() and self._path.stat().st_size > end:
             # A line cut short by the death of a worker.
             os.truncate(self._path, end)
@@ -119,10 +135,14 @@ class MetricsWriter:
         """Append what is new: a later step, or the end of a structure."""
         assert self._file is not None, "used as a context manager"
         for index, system in enumerate(snapshot.ids.tolist()):
-            running = int(snapshot.status[index]) == Status.RUNNING
-            if snapshot.step <= self._last_step.get(system, -1) and running:
+            status = Status(int(snapshot.status[index]))
+            last_step, last_status = self._last.get(system, (-1, ""))
+            ended = status not in (Status.RUNNING, Status[last_status or "RUNNING"])
+            if not (
+                snapshot.step > last_step or (snapshot.step == last_step and ended)
+            ):
                 continue
-            self._last_step[system] = snapshot.step
+            self._last[system] = snapshot.step, status.name
             self._file.write(json.dumps(_row(snapshot, index, system)) + "\n")
         self._file.flush()
 
@@ -164,15 +184,29 @@ def _start_or_resume(
     return run(stepper, potential, spec.atoms(), max_steps=max_steps, every=every)
 
 
-def _progress(spec: JobSpec, snapshot: Snapshot, total: int, ended: int) -> Progress:
+def _reported(going: Run, written: Any, every: int) -> Any:
+    """The latest state with nothing before it that still has to be written.
+
+    A run takes on a state before it gives the state's snapshot. Asked in between, from
+    another thread, this is the state of the last snapshot that was written.
+    """
+    state = going.state
+    is_due = state.step % every == 0 or state.step >= going.max_steps
+    has_ended = state.system.batch.n_systems != written.system.batch.n_systems
+    return written if is_due or has_ended else state
+
+
+def _progress(
+    spec: JobSpec, snapshot: Snapshot, total: int, n_running: int
+) -> Progress:
     if spec.kind is JobKind.DYNAMICS:
         said = (
             f"{snapshot.time_fs / 1000:.3f} ps, {snapshot.temperature_K.mean():.0f} K"
         )
     else:
         n = len(spec.structures)
-        said = f"Largest force {snapshot.max_force.max():.4f} eV/Å"
-        said += f", {ended} of {n} structures ended" if n > 1 else ""
+        said = f"Largest force {snapshot.max_force.max():.3g} eV/Å"
+        said += f", {n - n_running} of {n} structures ended" if n > 1 else ""
     done = int(snapshot.step)
     diverged = [message for message in snapshot.messages if message]
     return Progress(done=done, total=total, message=" ".join([*diverged, said + "."]))

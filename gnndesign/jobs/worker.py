@@ -37,47 +37,66 @@ class Worker:
     def __init__(self, home: Path) -> None:
         self.home = home
         self._warm: tuple[tuple[str, str, str], Potential] | None = None
+        self._left_alone: set[str] = set()
 
     def serve(self) -> None:
-        """Run jobs until told to end or idle for too long."""
+        """Run jobs until told to end, idle for too long, or without a home folder."""
         idle_since = time.monotonic()
-        while time.monotonic() - idle_since < IDLE_S:
-            if (self.home / "worker.stop").exists():
-                return
-            store = self._next()
+        lock = _inode(self.home / "worker.lock")
+        while time.monotonic() - idle_since < IDLE_S and not self.is_unwanted:
+            if lock is None or _inode(self.home / "worker.lock") != lock:
+                return  # The folder was removed, and with it what keeps others away.
+            store = self.next_job()
             if store is None:
                 time.sleep(_POLL_S)
                 continue
             self.run(store)
             idle_since = time.monotonic()
 
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether it was told to end."""
+        return (self.home / "worker.stop").exists()
+
     def run(self, store: JobStore) -> None:
         """Run one job to its end, whatever that is."""
+        try:
+            with store.lock():
+                # It may have been stopped, or run by another worker, since it was seen.
+                if store.status().state is JobState.QUEUED:
+                    self._run_or_report(store)
+        except (JobError, OSError) as error:
+            # Its folder was removed or cannot be written to; `Timeout` is an OSError.
+            _log.warning("%s is left alone: %s", store.job_id, error)
+            self._left_alone.add(store.job_id)
+
+    def _run_or_report(self, store: JobStore) -> None:
         control = Control(store, on_deadline=self._abandon)
-        with store.lock():
-            try:
-                with control:
-                    self._run(store, control)
-            except Exception as error:  # noqa: BLE001 - here a failed job is reported
-                with store.log_file.open("a", encoding="utf-8") as log:
-                    traceback.print_exc(file=log)
-                _log.warning("%s failed: %s", store.job_id, error)
-                control.end(JobState.FAILED, f"{error}" or type(error).__name__)
+        try:
+            with control:
+                self._run(store, control)
+        except Exception as error:  # noqa: BLE001 - here a failed job is reported
+            _log.warning("%s failed: %s", store.job_id, error)
+            with store.log_file.open("a", encoding="utf-8") as log:
+                traceback.print_exc(file=log)
+            control.end(JobState.FAILED, f"{error}" or type(error).__name__)
 
     def _run(self, store: JobStore, control: Control) -> None:
         spec = store.spec
         device = str(choose_device(spec.device))
+        before = store.status()
         control.write(
             JobStatus(
                 state=JobState.RUNNING,
-                done=store.status().done,
+                done=before.done,
+                total=before.total,
                 message=f"Loading {spec.potential} on {device}.",
                 device=device,
             )
         )
         potential = self._potential(spec, device)
         task = run_search if spec.kind is JobKind.SEARCH else run_simulation
-        last = Progress(done=0, total=0, message="Nothing to do.")
+        last = Progress(done=before.done, total=before.total, message="Nothing to do.")
         for last in task(store, spec, potential, control):
             control.progress(last, device)
         state = JobState.STOPPED if control.stopping else JobState.FINISHED
@@ -99,8 +118,11 @@ class Worker:
         self._warm = (key, potential)
         return potential
 
-    def _next(self) -> JobStore | None:
+    def next_job(self) -> JobStore | None:
+        """The oldest job in the queue."""
         for store in reversed(list_jobs(self.home)):
+            if store.job_id in self._left_alone:
+                continue
             try:
                 if store.status().state is JobState.QUEUED:
                     return store
@@ -119,15 +141,26 @@ def main() -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr
     )
-    home = Path(sys.argv[1])
+    worker = Worker(Path(sys.argv[1]))
     try:
-        # Long enough for a worker that is ending to let go.
-        with worker_lock(home, timeout=5.0):
-            _log.info("worker %s serves %s", os.getpid(), home)
-            Worker(home).serve()
+        while True:
+            # Long enough for a worker that is ending to let go.
+            with worker_lock(worker.home, timeout=5.0):
+                _log.info("worker %s serves %s", os.getpid(), worker.home)
+                worker.serve()
+            # Who queued a job a moment ago may have seen this worker still alive.
+            if worker.is_unwanted or worker.next_job() is None:
+                return 0
     except Timeout:
-        _log.info("another worker serves %s", home)
-    return 0
+        _log.info("another worker serves %s", worker.home)
+        return 0
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import ase
 import numpy as np
@@ -233,7 +233,7 @@ class State(Protocol):
         """(n_systems,) of the momenta; None in a relaxation."""
         ...
 
-    def select(self, systems: Tensor) -> Self:
+    def select(self, systems: Tensor) -> State:
         """Keep the systems for which the (n_systems,) mask is true."""
         ...
 
@@ -241,6 +241,7 @@ class State(Protocol):
 StateT = TypeVar("StateT", bound=Any)
 
 
+@runtime_checkable
 class Stepper(Protocol[StateT]):
     """Frozen parameters of a method, and how it makes one step."""
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
+from gnndesign.disk import replacing
 from gnndesign.errors import CheckpointError
 from gnndesign.neighbors import VerletList
 from gnndesign.potentials.base import Prediction
@@ -48,12 +49,11 @@ def save_state(path: Path, state: Any) -> None:
     """Write a state; the file is either the old one or the new one, never a part."""
     arrays: dict[str, np.ndarray] = {}
     tree = {"format": FORMAT, "state": _pack(state, "state", arrays)}
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.savez(file, allow_pickle=False, tree=np.array(json.dumps(tree)), **arrays)
+    packed = np.array(json.dumps(tree))
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, tree=packed, **arrays)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def load_state(path: Path, device: torch.device) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,7 @@ class Run:
         state: the latest state of the systems that go on; replaced, never changed,
             so another thread may read it at any time.
         max_steps: may be raised while the run goes on.
+        before_step: called before every step; it may wait, or call `stop`.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Run:
             )
         self.state = state
         self.max_steps = max_steps
+        self.before_step: Callable[[], None] | None = None
         self._every = every
         self._stepper = stepper
         self._potential = potential
@@ -118,6 +120,8 @@ class Run:
         if not self._resumed:
             yield from self._report(self.state)
         while self.state.system.batch.n_systems and self.state.step < self.max_steps:
+            if self.before_step is not None:
+                self.before_step()
             if self._stopping:
                 yield self._snapshot(self.state, self._all(Status.STOPPED))
                 return
