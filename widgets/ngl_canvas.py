@@ -55,6 +55,7 @@ class NGLCanvas(NGLWidget):
     def __init__(self, *, width: str, height: str, hover_player: bool) -> None:
         self._hover_player = hover_player
         self._displays: list[str] = []
+        self._camera: list[float] = []
         self._image_callbacks: dict[int, Callable[[bytes], None]] = {}
         self._image_ids = count()
         super().__init__()
@@ -131,6 +132,9 @@ class NGLCanvas(NGLWidget):
                 action = partial(self._on_ready, display)
             case {"type": "gnndesign:gone", "view": display}:
                 self._displays = [name for name in self._displays if name != display]
+                return
+            case {"type": "gnndesign:camera", "camera": camera}:
+                self._camera = camera
                 return
             case {"type": "gnndesign:drawn", "sequence": int(sequence)}:
                 action = partial(self._on_drawn, sequence)

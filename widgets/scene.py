@@ -16,7 +16,7 @@ from gnndesign_widgets.bonds import find_bonds
 from jaxtyping import Bool, Float
 
 BOND_RADIUS = 0.1
-ARROW_RADIUS = 0.07
+ARROW_RADIUS = 0.1
 LONGEST_ARROW = 2.0
 AXIS_COLORS = np.array([[0.84, 0.15, 0.16], [0.17, 0.63, 0.17], [0.12, 0.37, 0.80]])
 FORCE_COLOR = np.array([0.90, 0.20, 0.55])

@@ -17,7 +17,7 @@ class LayerPacker:
 
     def pack(
         self, layers: Sequence[Layer], *, complete: bool = False
-    ) -> tuple[dict[str, Any], list[bytes]]:
+    ) -> tuple[list[dict[str, Any]], list[bytes]]:
         """Headers and buffers of one scene.
 
         Args:
@@ -26,9 +26,9 @@ class LayerPacker:
                 the other displays know does not change.
 
         Returns:
-            The header: `layers`, and `remove`, the names of layers that are gone. A
-            layer's header says in `first` where its attributes begin in the buffers,
-            and in `complete` whether all of them are there.
+            A header a layer: in `first` it says where the layer's attributes begin in
+            the buffers, and in `complete` whether all of them are there. A layer that
+            is not named is gone.
         """
         headers: list[dict[str, Any]] = []
         buffers: list[bytes] = []
@@ -50,8 +50,6 @@ class LayerPacker:
                 np.ascontiguousarray(layer.attributes[name], dtype="<f4").tobytes()
                 for name in sent
             ]
-        names = {layer.name for layer in layers}
-        remove = [] if complete else sorted(set(self._sent) - names)
         if not complete:
             self._sent = {
                 layer.name: (
@@ -60,7 +58,7 @@ class LayerPacker:
                 )
                 for layer in layers
             }
-        return {"layers": headers, "remove": remove}, buffers
+        return headers, buffers
 
     def _known(self, layer: Layer) -> set[str]:
         """Attributes that every display holds already.

@@ -74,7 +74,6 @@ class StructureView(NGLCanvas):
         self._live: ase.Atoms | None = None
         self._settling = False
         self._autoview = True
-        self._camera_at_autoview: list[float] = []
         self._shrunk = False
         self._packer = LayerPacker()
         self._gate = FrameGate(self._send_newest)
@@ -195,34 +194,26 @@ class StructureView(NGLCanvas):
         """Build what is to be seen now; send it to one new display, or to all."""
         atoms = self._newest()
         scene = Scene(layers=()) if atoms is None else build_scene(atoms, self._style())
-        header, buffers = self._packer.pack(scene.layers, complete=display is not None)
+        layers, buffers = self._packer.pack(scene.layers, complete=display is not None)
         message: dict[str, Any] = {
             "type": "gnndesign:scene",
             "sequence": sequence,
             "autoview": self._autoview,
-            "tilt": atoms is not None and int(atoms.cell.rank) == 3,
+            "crystal": atoms is not None and int(atoms.cell.rank) == 3,
             "caption": "" if atoms is None else self._caption(atoms),
             "notice": scene.notice,
             "error": self.error_message,
             "selected": self.selected,
-            **header,
+            "layers": layers,
         }
         if display is not None:
             message |= {"view": display, "symbols": chemical_symbols}
-            message |= self._camera_for_new_display()
+            # A reloaded page looks from where it looked before.
+            message |= {"autoview": self._autoview or not self._camera}
+            message |= {"camera": self._camera}
         if atoms is not None and self._autoview:
             self._autoview = False
-            self._camera_at_autoview = list(self._camera_orientation)
         self.send(message, buffers=buffers)
-
-    def _camera_for_new_display(self) -> dict[str, Any]:
-        """A reloaded page looks from where it looked before."""
-        camera = list(self._camera_orientation)
-        # The browser reports its camera some time after it has moved.
-        known = bool(camera) and camera != self._camera_at_autoview
-        if self._autoview or not known:
-            return {"autoview": True}
-        return {"autoview": False, "camera": camera}
 
     def _style(self) -> Style:
         return Style(

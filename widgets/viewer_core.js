@@ -1,10 +1,10 @@
 // Draws scenes with a handful of NGL buffers that are updated in place. Knows NGL, one
 // stage and a function that sends messages; it knows neither nglview nor Jupyter.
 //
-// A scene is {layers, remove, autoview, tilt, camera, caption, notice,
-// error, selected, symbols}. A layer
-// is {name, kind, count, attributes, first, parameters}: attribute k is the float32 array
-// in buffers[first + k]. Attributes that did not change since the last scene are left out.
+// A scene is {sequence, layers, autoview, crystal, camera, selected, caption,
+// notice, error, symbols}. A layer is {name, kind, count, attributes, first, complete,
+// parameters}: attribute k is the float32 array in buffers[first + k]. Attributes that
+// have not changed since the last scene are left out.
 function structureScene(NGL, stage, send) {
   const viewer = stage.viewer;
   const SIZE = {position: 3, position1: 3, position2: 3, color: 3, color2: 3, radius: 1, number: 1};
@@ -129,22 +129,30 @@ function structureScene(NGL, stage, send) {
     viewer.updateBoundingBox();
   }
 
-  // Seen from slightly above and to the side, with the third axis upwards.
-  function tilt() {
-    const turn = new NGL.Quaternion(), about = new NGL.Vector3();
-    const total = new NGL.Quaternion();
-    for (const [x, y, z, degrees] of [[0, 0, 1, -68], [1, 0, 0, -78]]) {
-      total.premultiply(turn.setFromAxisAngle(about.set(x, y, z), degrees * Math.PI / 180));
+  // NGL's camera looks along +z, with x to the left. A molecule is turned to have x to
+  // the right; a crystal is seen from slightly above and to the side, with the third
+  // axis upwards and the second to the right.
+  function firstDirection(isCrystal) {
+    const turns = isCrystal ? [[0, 0, 1, -70], [1, 0, 0, -78], [0, 1, 0, 180]] : [[0, 1, 0, 180]];
+    const total = new NGL.Quaternion(), turn = new NGL.Quaternion();
+    for (const [x, y, z, degrees] of turns) {
+      turn.setFromAxisAngle(new NGL.Vector3(x, y, z), degrees * Math.PI / 180);
+      total.premultiply(turn);
     }
     stage.viewerControls.rotate(total);
   }
 
-  function frameView(tilted) {
-    if (!viewer.width || viewer.width < 10) { awaitingView = {tilted}; return; }   // hidden tab
+  function frameView(isCrystal) {
+    if (!viewer.width || viewer.width < 10) { awaitingView = {isCrystal}; return; }   // hidden tab
     awaitingView = null;
-    if (tilted && !framed) tilt();
+    if (!framed) firstDirection(isCrystal);
     framed = true;
     stage.autoView(0);
+  }
+
+  function camera() {
+    viewer.rotationGroup.updateMatrix();   // else as old as the last picture
+    return Array.from(stage.viewerControls.getOrientation().elements);
   }
 
   function restoreCamera(elements) {
@@ -210,12 +218,13 @@ function structureScene(NGL, stage, send) {
     try {
       if (scene.symbols) symbols = scene.symbols;
       const whole = scene.layers.map(layer => draw(layer, buffers)).every(Boolean);
-      scene.remove.forEach(drop);
+      const named = new Set(scene.layers.map(layer => layer.name));
+      Object.keys(layers).filter(name => !named.has(name) && name !== 'halo').forEach(drop);
       if (!whole) send({type: 'gnndesign:incomplete'});
       ink();
       select(scene.selected);
       updateBox();
-      if (scene.autoview) frameView(scene.tilt);
+      if (scene.autoview) frameView(scene.crystal);
       else if (scene.camera) restoreCamera(scene.camera);
       write('caption', scene.caption);
       write('notice', scene.notice);
@@ -273,9 +282,19 @@ function structureScene(NGL, stage, send) {
   });
   const themeObserver = new MutationObserver(followTheme);
   themeObserver.observe(document.body, {attributeFilter: ['data-jp-theme-light', 'data-jp-theme-name']});
+  // The kernel keeps the camera for a page that is reloaded. nglview does so too, but
+  // overwrites it with the initial one when it starts.
+  let cameraTimer = null;
+  stage.viewerControls.signals.changed.add(() => {
+    if (!framed || cameraTimer) return;
+    cameraTimer = setTimeout(() => {
+      cameraTimer = null;
+      send({type: 'gnndesign:camera', camera: camera()});
+    }, 250);
+  });
   const sizeObserver = new ResizeObserver(() => {
     stage.handleResize();
-    if (awaitingView) frameView(awaitingView.tilted);
+    if (awaitingView) frameView(awaitingView.isCrystal);
   });
   sizeObserver.observe(viewer.container);
   followTheme();
@@ -286,6 +305,7 @@ function structureScene(NGL, stage, send) {
     select(index) { select(index); viewer.requestRender(); },
     center() { frameView(false); },
     spin(on) { stage.setSpin(on); },
+    camera,
     // Where atom `index` is on the canvas, in CSS pixels from its top left corner.
     project(index) {
       const point = new NGL.Vector3().fromArray(layers.atoms.data.position, 3 * index);
@@ -293,6 +313,7 @@ function structureScene(NGL, stage, send) {
       return [place.x, viewer.height - place.y];
     },
     dispose() {
+      clearTimeout(cameraTimer);
       themeObserver.disconnect();
       sizeObserver.disconnect();
     },

@@ -6,7 +6,7 @@ import io
 import time
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from PIL import Image
 from playwright.sync_api import Locator
 
@@ -62,8 +62,19 @@ def wait_until_changed(
     raise AssertionError(f"{locator} did not change for {timeout_s} s.")
 
 
-def color_fraction(
-    picture: np.ndarray, color: Float[np.ndarray, " 3"], *, distance: float = 60
-) -> float:
-    """Fraction of the pixels that are close to a color (red, green, blue up to 255)."""
-    return float((np.abs(picture - color).sum(axis=2) < distance).mean())
+def wait_until_alike(
+    locator: Locator,
+    wanted: np.ndarray,
+    *,
+    fraction: float = 0.002,
+    timeout_s: float = 30,
+) -> None:
+    """Wait until an element looks like a picture taken before."""
+    end = time.monotonic() + timeout_s
+    difference = 1.0
+    while time.monotonic() < end:
+        difference = changed_fraction(wanted, pixels(locator))
+        if difference < fraction:
+            return
+        locator.page.wait_for_timeout(200)
+    raise AssertionError(f"{locator} still differs in {difference:.1%} of its pixels.")

@@ -19,8 +19,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 # Test modules are imported one by one; their neighbors are found only if told where.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from install_browser import REMEDY, find_browser  # noqa: E402
-from lab_server import LabServer, running_lab  # noqa: E402
+from install_browser import REMEDY, find_browser
+from lab_page import run_all_cells
+from lab_server import LabServer, running_lab
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 FLAGS = (
@@ -118,7 +119,9 @@ def open_notebook(lab: LabServer, page: Page) -> Callable[[Path], Page]:
     """Open a notebook that lies in the server's folder, and wait for its kernel."""
 
     def open_it(path: Path) -> Page:
-        page.goto(lab.notebook_url(str(path.relative_to(lab.folder))))
+        name = str(path.relative_to(lab.folder))
+        page.goto(lab.notebook_url(name))
+        lab.wait_for_kernel(name)
         page.wait_for_selector(
             '.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=90_000
         )
@@ -139,16 +142,3 @@ def run_notebook(
         return page
 
     return run_it
-
-
-def run_all_cells(page: Page, *, timeout_s: float = 120) -> None:
-    """Click on Run All Cells, and wait until every cell has run without an error."""
-    page.click(".lm-MenuBar-item >> text=Run")
-    page.click('.lm-Menu-itemLabel >> text="Run All Cells"')
-    page.wait_for_function(
-        """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]
-            .every(prompt => /\\d/.test(prompt.textContent))""",
-        timeout=timeout_s * 1000,
-    )
-    failures = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
-    assert failures.count() == 0, failures.first.inner_text()

@@ -59,6 +59,19 @@ class LabServer:
         nbformat.write(notebook, path)
         return path
 
+    def wait_for_kernel(self, name: str, *, timeout_s: float = 90) -> None:
+        """Wait until an open notebook has a kernel that listens to it."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            for session in json.loads(self._ask("GET", "sessions")):
+                kernel = session["kernel"] or {}
+                connected = kernel.get("connections", 0) > 0
+                idle = kernel.get("execution_state") == "idle"
+                if session["path"] == name and connected and idle:
+                    return
+            time.sleep(0.2)
+        raise TimeoutError(f"No kernel for {name} after {timeout_s} s:\n{self.log}")
+
     def stop_kernels(self) -> None:
         """End every kernel, so that the next test has the machine to itself."""
         for session in json.loads(self._ask("GET", "sessions")):

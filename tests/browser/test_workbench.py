@@ -1,0 +1,192 @@
+"""A person's first quarter of an hour: the notebook, from an upload to a search."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from browser_pixels import changed_fraction, pixels, wait_until_drawn
+from lab_page import run_all_cells, save_notebook
+from lab_server import LabServer
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.browser
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+SECOND = 1000
+
+
+class Bench:
+    """The workbench on a page, in the words of its user."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.output = page.locator(".jp-OutputArea-output:has(.lm-TabBar)").first
+        self.canvas = self.output.locator("canvas").first
+        self.plot = self.output.locator(".gnndesign-plot")
+
+    def turn_to(self, tab: str) -> None:
+        self.output.locator(f'.lm-TabBar-tabLabel:text-is("{tab}")').click()
+
+    def press(self, name: str) -> None:
+        self.output.locator(f'button:visible:text-is("{name}")').click()
+
+    def field(self, label: str) -> Locator:
+        row = self.output.locator(
+            f'.jupyter-widgets:visible:has(> label:text-is("{label}"))'
+        )
+        return row.locator("input, select").first
+
+    def fill(self, label: str, value: str) -> None:
+        self.field(label).fill(value)
+        self.field(label).press("Enter")
+
+    def choose(self, label: str, option: str) -> None:
+        self.field(label).select_option(option)
+
+    def expect_state(self, pattern: str, *, within_s: float) -> None:
+        words = self.output.locator(".widget-html-content:visible > b")
+        expect(words.filter(has_text=re.compile(pattern)).first).to_be_visible(
+            timeout=within_s * SECOND
+        )
+
+
+@pytest.fixture
+def bench(
+    lab: LabServer, open_notebook: Callable[[Path], Page]
+) -> tuple[Bench, Path]:
+    path = lab.folder / "01_first_crystal.ipynb"
+    shutil.copy(NOTEBOOKS / path.name, path)
+    page = open_notebook(path)
+    run_all_cells(page)
+    return Bench(page), path
+
+
+def upload(bench: Bench, file: Path) -> None:
+    with bench.page.expect_file_chooser() as chooser:
+        bench.output.locator("button:visible:has-text('Upload')").click()
+    chooser.value.set_files(file)
+    expect(bench.output.get_by_text(f"Loaded {file.name}.")).to_be_visible(
+        timeout=20 * SECOND
+    )
+
+
+def test_a_file_is_uploaded_relaxed_set_in_motion_stopped_and_found_again(
+    bench: tuple[Bench, Path],
+) -> None:
+    desk, _ = bench
+    wait_until_drawn(desk.canvas)
+    silicon = pixels(desk.canvas)
+
+    upload(desk, NOTEBOOKS / "data" / "CuAlO2.cif")
+    expect(desk.output.get_by_text("space group R-3m (166)")).to_be_visible()
+    wait_until_changed(desk.canvas, silicon)
+
+    desk.turn_to("Relax")
+    desk.choose("Cell", "Full: shape and volume")
+    before = pixels(desk.canvas)
+    desk.press("Run")
+    desk.expect_state(r"^finished", within_s=90)
+    wait_until_changed(desk.canvas, before)
+    wait_until_drawn(desk.plot)
+    desk.press("Use result")
+    expect(desk.output.get_by_text("Took 1 of 1 structures")).to_be_visible()
+
+    desk.turn_to("Dynamics")
+    desk.fill("Steps", "100000")
+    desk.fill("Temperature (K)", "900")
+    desk.press("Run")
+    desk.expect_state(r"^running · [1-9]", within_s=60)
+    wait_until_drawn(desk.plot)
+    early = pixels(desk.canvas)
+    wait_until_changed(desk.canvas, early)
+    desk.press("Stop")
+    desk.expect_state(r"^stopped", within_s=5)
+
+    save_notebook(desk.page)
+    desk.page.reload()
+    desk = Bench(desk.page)
+    wait_until_drawn(desk.canvas, timeout_s=60)
+    desk.turn_to("Dynamics")
+    desk.expect_state(r"^stopped", within_s=20)
+    wait_until_drawn(desk.plot)
+    desk.press("Resume")
+    desk.expect_state(r"^running", within_s=30)
+    desk.press("Stop")
+    desk.expect_state(r"^stopped", within_s=5)
+
+
+def test_a_restarted_kernel_finds_the_running_job_with_its_history(
+    bench: tuple[Bench, Path],
+) -> None:
+    desk, _ = bench
+    desk.turn_to("Potential")
+    desk.choose("Potential", "lennard-jones")
+    desk.turn_to("Dynamics")
+    desk.fill("Steps", "1000000")
+    desk.press("Run")
+    desk.expect_state(r"^running · [1-9]\d", within_s=60)
+
+    restart_and_run_all(desk.page)
+
+    desk = Bench(desk.page)
+    wait_until_drawn(desk.canvas, timeout_s=60)
+    desk.expect_state(r"^running · \d{2,}", within_s=30)
+    wait_until_drawn(desk.plot)
+    moving = pixels(desk.canvas)
+    wait_until_changed(desk.canvas, moving)
+    desk.press("Stop")
+    desk.expect_state(r"^stopped", within_s=5)
+
+
+def test_a_search_draws_its_trials_and_a_click_opens_a_structure(
+    bench: tuple[Bench, Path], lab: LabServer
+) -> None:
+    desk, _ = bench
+    wait_until_drawn(desk.canvas)
+    silicon = pixels(desk.canvas)
+    desk.turn_to("Search")
+    desk.fill("Site A", "Ca, Sr, Ba")
+    desk.fill("Site B", "Ti, Zr, Sn, Hf")
+    expect(desk.output.get_by_text("12 candidates of 12 combinations.")).to_be_visible()
+    desk.choose("Objective", "Target lattice constant")
+    desk.fill("Target a (Å)", "4.0")
+    desk.fill("Trials", "12")
+    desk.fill("Batch size", "6")
+    desk.press("Run")
+    desk.expect_state(r"^finished · 12 of 12", within_s=200)
+
+    points = desk.plot.locator(".scatterlayer .trace:last-child .points path")
+    expect(points).to_have_count(12, timeout=20 * SECOND)
+    points.nth(3).click(force=True)
+    title = desk.output.locator(".widget-html-content:visible > b", has_text="Trial")
+    expect(title).to_have_text(re.compile(r"Trial \d+: .*O3"), timeout=10 * SECOND)
+    wait_until_changed(desk.canvas, silicon)
+
+    desk.press("Export best ten")
+    expect(desk.output.get_by_text(re.compile(r"Wrote .*best\.csv"))).to_be_visible()
+    folder = lab.folder / "best_candidates"
+    assert len(list(folder.glob("*.cif"))) == 10
+    assert len((folder / "best.csv").read_text().splitlines()) == 11
+
+
+def restart_and_run_all(page: Page) -> None:
+    page.click(".lm-MenuBar-item >> text=Kernel")
+    page.click(".lm-Menu-itemLabel >> text=/Restart Kernel and Run All Cells/")
+    page.click(".jp-Dialog button:has-text('Restart')")
+    # The old output goes when the first cell runs again.
+    prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
+    expect(prompt).to_have_text(re.compile(r"\*"), timeout=30 * SECOND)
+    expect(prompt).to_have_text(re.compile(r"\d"), timeout=120 * SECOND)
+
+
+def wait_until_changed(canvas: Locator, before: object, timeout_s: float = 20) -> None:
+    page = canvas.page
+    for _ in range(int(timeout_s * 4)):
+        if changed_fraction(before, pixels(canvas)) > 0.005:
+            return
+        page.wait_for_timeout(250)
+    raise AssertionError("The picture did not change.")
