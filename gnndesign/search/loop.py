@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,19 @@ from gnndesign.search.trials import (
 )
 
 _DEFINITION = "gnndesign"
+_REFERENCES = "reference_energies"
 _FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchProgress:
-    """How far a search has come, after each batch.
+    """How far a search has come.
 
     Attributes:
         n_done: trials of the study that count: finished and not interrupted.
         n_trials: how many there are to be.
-        new: the trials of this batch.
+        new: the trials of the batch just evaluated; empty at the end, and at the start
+            while the energies of the elements are computed.
         best: the best trial so far, or the Pareto front; empty before the first value.
         result: everything so far.
         message: one line for a person.
@@ -71,19 +73,21 @@ class Search:
         with open_study(storage, study_name, sampler, self.objectives) as store:
             with store.exclusively():
                 self._check_definition(store.study)
-            evaluate = Evaluator(
-                space=self.space,
-                objectives=self.objectives,
-                potential=self.potential,
-                settings=self.settings,
-                reference_energies=self._references(store.study),
-            )
-            while not (stopped := self._wants_stop()):
+            if self._needs_references(store.study):
+                yield self._progress(
+                    store.study,
+                    (),
+                    f"Relaxing {len(self.space.elements)} elements, the zero of formation "
+                    "energies; they are kept for the next search.",
+                )
+            references = self._references(store.study)
+            stopped = references is None
+            while references is not None and not (stopped := self._wants_stop()):
                 with store.exclusively():
                     asked = self._ask(store, sampler)
                 if not asked:
                     break
-                yield self._evaluate(store, asked, evaluate)
+                yield self._evaluate(store, asked, references)
             yield self._progress(store.study, (), self._why_ended(store.study, stopped))
 
     def _wants_stop(self) -> bool:
@@ -106,8 +110,18 @@ class Search:
         return self.space.candidates[self.space.index_of(trial.params)]
 
     def _evaluate(
-        self, store: StudyStore, asked: list[optuna.Trial], evaluate: Evaluator
+        self,
+        store: StudyStore,
+        asked: list[optuna.Trial],
+        references: Mapping[str, float],
     ) -> SearchProgress:
+        evaluate = Evaluator(
+            space=self.space,
+            objectives=self.objectives,
+            potential=self.potential,
+            settings=self.settings,
+            reference_energies=references,
+        )
         untold = {trial.number: trial for trial in asked}
         try:
             candidates = [self._candidate(trial) for trial in asked]
@@ -193,15 +207,22 @@ class Search:
                 "give another study_name or storage."
             )
 
-    def _references(self, study: optuna.Study) -> dict[str, float]:
-        if not any(objective.needs_references for objective in self.objectives):
-            return {}
+    def _needs_references(self, study: optuna.Study) -> bool:
+        return _REFERENCES not in study.user_attrs and any(
+            objective.needs_references for objective in self.objectives
+        )
+
+    def _references(self, study: optuna.Study) -> Mapping[str, float] | None:
+        """By chemical symbol, empty where none is needed; None when stopped."""
         # All trials of a study refer to the same energies, whatever the cache holds now.
-        stored = study.user_attrs.get("reference_energies")
-        if stored is None:
-            stored = reference_energies(self.space.elements, self.potential)
-            study.set_user_attr("reference_energies", stored)
-        return dict(stored)
+        if self._needs_references(study):
+            energies = reference_energies(
+                self.space.elements, self.potential, should_stop=self.should_stop
+            )
+            if len(energies) < len(self.space.elements):
+                return None
+            study.set_user_attr(_REFERENCES, energies)
+        return dict(study.user_attrs.get(_REFERENCES, {}))
 
 
 def _tell(study: optuna.Study, trial: optuna.Trial, outcome: Outcome) -> None:

@@ -69,7 +69,7 @@ def search_compositions(
         seed: of the proposals. Each draws its random numbers from the seed and its
             number, so a resumed search proposes what an uninterrupted one would have.
         study_name: name of the study in the storage.
-        on_progress: called after every batch.
+        on_progress: called after every batch, see `iterate_search`.
         should_stop: asked now and then; True ends the search. What the batch in flight
             had not finished is interrupted, and its candidates are free again.
 
@@ -124,8 +124,9 @@ def iterate_search(
 ) -> Generator[SearchProgress, None, None]:
     """`search_compositions` as a generator; close it to stop between two batches.
 
-    Arguments are checked at once, before the first step. It yields after every batch, and
-    once more at the end with no new trials and a message that says why it ended.
+    Arguments are checked at once, before the first step. It yields after every batch, once
+    more at the end with a message that says why it ended, and once at the start where the
+    energies of the elements must be computed first.
     """
     for name, number in (("n_trials", n_trials), ("batch_size", batch_size)):
         if number < 1:
