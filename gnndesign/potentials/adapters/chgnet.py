@@ -6,6 +6,8 @@ of atoms and of bonds, structure by structure; the network then runs on all at o
 
 from __future__ import annotations
 
+import warnings
+from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -55,14 +57,22 @@ class CHGNetPotential(Potential):
     """
 
     cutoff = None
+    needs_neighbors = True
 
     def __init__(self, card: Card, device: torch.device) -> None:
         from chgnet.model.model import CHGNet
 
         self.card = card
         self.device = device
-        self._model = CHGNet.load(use_device=str(device), verbose=False)
+        # The constructor announces itself on standard output, verbose or not.
+        with redirect_stdout(None):
+            self._model = CHGNet.load(use_device=str(device), verbose=False)
         self._model.eval()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the weights."""
+        return torch.float32
 
     def predict(self, batch: AtomicBatch, edges: NeighborList | None) -> Prediction:
         """Evaluate a batch; `edges` is not used.
@@ -76,10 +86,15 @@ class CHGNetPotential(Potential):
             self._graph(atoms, k).to(self.device)
             for k, atoms in enumerate(batch.to_atoms())
         ]
-        output = self._model(graphs, task="efs", return_site_energies=True)
+        with warnings.catch_warnings():
+            # chgnet 0.4.2 turns volumes that carry a gradient into plain numbers.
+            warnings.filterwarnings("ignore", "Converting a tensor with requires_grad")
+            output = self._model(graphs, task="efs", return_site_energies=True)
         dtype = batch.positions.dtype
         atomic = torch.cat(list(output["site_energies"])).detach().reshape(-1).to(dtype)
         stress = torch.stack(list(output["s"])).detach().to(dtype) / EV_PER_A3_TO_GPA
+        # The package takes the volume of left-handed lattice vectors for negative.
+        stress = stress * torch.linalg.det(batch.cell).sign()[:, None, None]
         periodic = batch.pbc.all(1)[:, None, None]
         return Prediction(
             energy=batch.sum_over_atoms(atomic),
