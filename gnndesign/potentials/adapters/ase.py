@@ -36,7 +36,8 @@ class ASEPotential(Potential):
         self.calculator = calculator
         self.device = torch.device("cpu")
         kind = f"{type(calculator).__module__}.{type(calculator).__qualname__}"
-        defined_by = f"{kind} {sorted(calculator.parameters.items())!r}"
+        parameters = calculator.parameters or {}
+        defined_by = f"{kind} {sorted(parameters.items())!r}"
         self.card = Card(
             name=name or type(calculator).__name__,
             title=kind,
@@ -58,11 +59,15 @@ class ASEPotential(Potential):
         forces: list[np.ndarray] = []
         stresses: list[np.ndarray] = []
         for atoms in batch.to_atoms():
-            self.calculator.calculate(atoms, ["energy", "forces", "stress"])
+            periodic = bool(atoms.pbc.all())
+            # Some calculators raise when asked for the stress of a molecule.
+            wanted = ["energy", "forces", *(["stress"] if periodic else [])]
+            self.calculator.calculate(atoms, wanted)
             results = self.calculator.results
             energies.append(float(results["energy"]))
-            forces.append(np.asarray(results["forces"]))
-            stresses.append(self._stress(atoms.pbc.all()))
+            # Some calculators write the next structure's forces into the same array.
+            forces.append(np.array(results["forces"]))
+            stresses.append(self._stress() if periodic else np.zeros((3, 3)))
 
         def tensor(values: object) -> torch.Tensor:
             return torch.as_tensor(values, dtype=batch.positions.dtype)
@@ -74,9 +79,7 @@ class ASEPotential(Potential):
             stress=tensor(np.stack(stresses)),
         )
 
-    def _stress(self, periodic: bool) -> np.ndarray:
-        if not periodic:
-            return np.zeros((3, 3))
+    def _stress(self) -> np.ndarray:
         stress = self.calculator.results.get("stress")
         if stress is None:
             raise PropertyNotImplementedError(
