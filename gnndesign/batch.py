@@ -94,8 +94,8 @@ class AtomicBatch:
         return torch.linalg.det(self.cell).abs()
 
     def sum_over_atoms(
-        self, values: Float[Tensor, "n_atoms *rest"]
-    ) -> Float[Tensor, "n_systems *rest"]:
+        self, values: Float[Tensor, "n_atoms ..."]
+    ) -> Float[Tensor, "n_systems ..."]:
         """Sum a per-atom quantity over the atoms of each structure."""
         if values.shape[0] != self.n_atoms:
             raise ShapeError(

@@ -73,16 +73,32 @@ class Card:
 class Potential(ABC):
     """Energy, forces and stress of any batch of structures it knows the elements of.
 
+    What every potential promises is in `gnndesign.potentials.conformance`. One that
+    lacks a promise says so here, and is then tested for lacking it.
+
     Attributes:
         card: origin, licence, elements and known weak spots.
         device: where `predict` wants the batch.
         cutoff: Å, the range within which it wants neighbors; None for a potential
             that finds its own, to which `edges=None` is given.
+        is_equivariant: whether turning a structure turns its forces and stress.
+        is_mirror_symmetric: whether a structure and its mirror image have the same
+            energy.
+        needs_neighbors: whether an atom that is out of reach of all others is
+            refused with a `StructureError`.
     """
 
     card: Card
     device: torch.device
     cutoff: float | None
+    is_equivariant: bool = True
+    is_mirror_symmetric: bool = True
+    needs_neighbors: bool = False
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating type it computes in, whatever that of the batch."""
+        return torch.float64
 
     @abstractmethod
     def predict(self, batch: AtomicBatch, edges: NeighborList | None) -> Prediction:
@@ -156,7 +172,7 @@ class EnergyModel(Potential):
         """
         if edges is None:
             raise TypeError(f"{type(self).__name__} needs a NeighborList, got None.")
-        positions = batch.positions.detach().requires_grad_(requires_grad=True)
+        positions = batch.positions.detach().requires_grad_()
         strain = torch.zeros_like(batch.cell, requires_grad=True)
         symmetric = 0.5 * (strain + strain.mT)
         strained = batch.with_geometry(
@@ -166,17 +182,16 @@ class EnergyModel(Potential):
         )
         with torch.enable_grad():
             atomic = self.atomic_energies(strained, edges)
-            gradients = torch.autograd.grad(
-                atomic.sum(), (positions, strain), allow_unused=True
+            slope, virial = torch.autograd.grad(
+                atomic.sum(),
+                (positions, strain),
+                allow_unused=True,
+                materialize_grads=True,
             )
-        forces, virial = (
-            torch.zeros_like(x) if g is None else g
-            for x, g in zip((positions, strain), gradients, strict=True)
-        )
         return Prediction(
             energy=batch.sum_over_atoms(atomic.detach()),
             atomic_energies=atomic.detach(),
-            forces=-forces,
+            forces=-slope,
             stress=stress_from_virial(batch, virial),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import ase
 from ase.calculators.calculator import Calculator, all_changes
@@ -18,7 +18,7 @@ class PotentialCalculator(Calculator):
     raise ASE's PropertyNotImplementedError when asked for it.
     """
 
-    implemented_properties: ClassVar[list[str]] = [
+    implemented_properties = [  # noqa: RUF012 - so declared by ASE
         "energy",
         "free_energy",
         "energies",

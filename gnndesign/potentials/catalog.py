@@ -26,6 +26,9 @@ _SOFT = (
     "conductivity come out low."
 )
 _MOLECULES = "Molecules have sane geometries but unvalidated energies: qualitative."
+_CORRECTED = (
+    "Its energies must not meet those of the SevenNets: it learned corrected ones."
+)
 _SEVENNET_PAPER = "Y. Park et al., J. Chem. Theory Comput. 20, 4857 (2024)"
 
 
@@ -98,12 +101,7 @@ _OFFERS: dict[str, _Offer] = {
             cutoff=6.0,
             checksum="",
             citation="B. Deng et al., Nat. Mach. Intell. 5, 1031 (2023)",
-            notes=(
-                _SOFT,
-                "Its energies must not meet those of the SevenNets: it learned "
-                "corrected ones.",
-                _MOLECULES,
-            ),
+            notes=(_SOFT, _CORRECTED, _MOLECULES),
         ),
         checkpoint=chgnet.packaged_checkpoint,
         load=lambda path, card, device: chgnet.CHGNetPotential(card, device),  # noqa: ARG005

@@ -13,14 +13,14 @@ Theory Comput. 20, 4857 (2024).
     x_i^{t+1}  = gate(y_i)
     E_i        = scale[Z_i] ReadOut(x_i^T) + shift[Z_i]
 
-Features are kept channel-last, one tensor an irreducible representation:
-(n_atoms, 2l + 1, channels).
+Features are kept channel-last, one tensor an irreducible representation (see irreps.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from e3nn.math import normalize2mom
@@ -31,9 +31,16 @@ from torch import Tensor, nn
 from gnndesign.batch import AtomicBatch
 from gnndesign.neighbors import NeighborList
 from gnndesign.potentials.base import Card, EnergyModel
+from gnndesign.potentials.irreps import (
+    SCALAR,
+    Features,
+    Gate,
+    Linear,
+    channels_of,
+    irrep,
+    irreps,
+)
 from gnndesign.potentials.radial import BesselBasis, Envelope
-
-Features = dict[Irrep, Float[Tensor, "n_atoms components channels"]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,33 +72,6 @@ class EquivariantParameters:
     envelope: Envelope
 
 
-class Linear(nn.Module):
-    """Mixes channels within each irrep; no path between different irreps.
-
-    Weights are stored unscaled and divided by the square root of the number of
-    channels coming in (e3nn's path normalisation).
-    """
-
-    def __init__(self, before: Irreps, after: Irreps) -> None:
-        super().__init__()
-        self.channels_in = channels_of(before)
-        shared = [ir for ir in channels_of(after) if ir in self.channels_in]
-        outgoing = channels_of(after)
-        self.weights = nn.ParameterDict(
-            {
-                str(ir): nn.Parameter(torch.randn(self.channels_in[ir], outgoing[ir]))
-                for ir in shared
-            }
-        )
-
-    def forward(self, features: Features) -> Features:
-        """Features after mixing; irreps without a partner vanish."""
-        return {
-            (ir := Irrep(name)): features[ir] @ (weight / self.channels_in[ir] ** 0.5)
-            for name, weight in self.weights.items()
-        }
-
-
 @dataclass(frozen=True, slots=True)
 class Path:
     """One way of coupling a sender's irrep with a harmonic into a receiver's irrep."""
@@ -113,6 +93,25 @@ def coupling_paths(features: Irreps, harmonics: Irreps, wanted: Irreps) -> list[
     ]
 
 
+class RadialNetwork(nn.Module):
+    """Multilayer perceptron of the radial basis, silu, no bias, no last activation."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.randn(a, b)) for a, b in pairwise(widths)
+        )
+        self._activation = normalize2mom(torch.nn.functional.silu)
+
+    def forward(self, basis: Tensor) -> Tensor:
+        """(n_edges, n_weights)."""
+        for number, weight in enumerate(self.weights):
+            basis = basis @ (weight / weight.shape[0] ** 0.5)
+            if number < len(self.weights) - 1:
+                basis = self._activation(basis)
+        return basis
+
+
 class Convolution(nn.Module):
     """Σ_j w_ij CG(x_j, Y_ij) / denominator.
 
@@ -123,7 +122,7 @@ class Convolution(nn.Module):
     """
 
     def __init__(
-        self, features: Irreps, harmonics: Irreps, wanted: Irreps, radial: nn.Module
+        self, features: Irreps, harmonics: Irreps, wanted: Irreps, radial: RadialNetwork
     ) -> None:
         super().__init__()
         self.paths = coupling_paths(features, harmonics, wanted)
@@ -131,16 +130,9 @@ class Convolution(nn.Module):
         self.radial = radial
         self.denominator = nn.Parameter(torch.ones(()), requires_grad=False)
         self.n_weights = sum(self.channels[path.sender] for path in self.paths)
-        self.middle = Irreps(
-            [
-                (
-                    sum(
-                        self.channels[p.sender] for p in self.paths if p.receiver == ir
-                    ),
-                    ir,
-                )
-                for ir in channels_of(wanted)
-            ]
+        self.middle = irreps(
+            (sum(self.channels[p.sender] for p in self.paths if p.receiver == ir), ir)
+            for ir in channels_of(wanted)
         )
         slices = {
             mul_ir.ir: s
@@ -193,60 +185,6 @@ class Convolution(nn.Module):
         return torch.tensordot(part, coupling, 1)
 
 
-class RadialNetwork(nn.Module):
-    """Multilayer perceptron of the radial basis, silu, no bias, no last activation."""
-
-    def __init__(self, widths: Sequence[int]) -> None:
-        super().__init__()
-        self.weights = nn.ParameterList(
-            nn.Parameter(torch.randn(a, b))
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
-        self._activation = normalize2mom(torch.nn.functional.silu)
-
-    def forward(self, basis: Tensor) -> Tensor:
-        """(n_edges, n_weights)."""
-        for number, weight in enumerate(self.weights):
-            basis = basis @ (weight / weight.shape[0] ** 0.5)
-            if number < len(self.weights) - 1:
-                basis = self._activation(basis)
-        return basis
-
-
-class Gate(nn.Module):
-    """Scalars through silu (odd ones tanh); other irreps times a silu of extra scalars.
-
-    Activations are scaled to unit second moment under a normal input, as in e3nn.
-    """
-
-    def __init__(self, after: Irreps) -> None:
-        super().__init__()
-        self.after = channels_of(after)
-        n_gates = sum(mul for ir, mul in self.after.items() if ir.l > 0)
-        scalars = Irreps([(mul, ir) for ir, mul in self.after.items() if ir.l == 0])
-        gated = Irreps([(mul, ir) for ir, mul in self.after.items() if ir.l > 0])
-        extra = Irreps([(n_gates, Irrep(0, 1))]) if n_gates else Irreps([])
-        self.before = merge(scalars + extra) + gated
-        self._silu = normalize2mom(torch.nn.functional.silu)
-        self._tanh = normalize2mom(torch.tanh)
-
-    def forward(self, features: Features) -> Features:
-        """Gated features; the gates are the last of the even scalars."""
-        even = Irrep(0, 1)
-        activated = self._silu(features[even])
-        start = self.after.get(even, 0)
-        out: Features = {}
-        for ir, channels in self.after.items():
-            if ir == even:
-                out[ir] = activated[..., :channels]
-            elif ir.l == 0:
-                out[ir] = self._tanh(features[ir])
-            else:
-                out[ir] = features[ir] * activated[..., start : start + channels]
-                start += channels
-        return out
-
-
 class Interaction(nn.Module):
     """One round of messages: linear, convolution, linear plus self-connection, gate."""
 
@@ -289,9 +227,12 @@ class EquivariantNetwork(nn.Module):
 
     def __init__(self, parameters: EquivariantParameters) -> None:
         super().__init__()
-        hidden = [Irreps(text) for text in parameters.hidden]
+        hidden = [irreps(text) for text in parameters.hidden]
         sign = -1 if parameters.parity else 1
-        self.harmonics = Irreps([(1, (l, sign**l)) for l in range(parameters.lmax + 1)])
+        self.harmonics = irreps(
+            (1, irrep(f"{l}{'e' if sign**l == 1 else 'o'}"))
+            for l in range(parameters.lmax + 1)
+        )
         n_species = len(parameters.elements)
         first, last = hidden[0], hidden[-1]
         self.embedding = nn.Parameter(torch.randn(n_species, first.dim))
@@ -301,11 +242,11 @@ class EquivariantNetwork(nn.Module):
         radial = (parameters.n_radial, *parameters.radial_hidden)
         self.interactions = nn.ModuleList(
             Interaction(before, after, self.harmonics, radial)
-            for before, after in zip(hidden[:-1], hidden[1:], strict=True)
+            for before, after in pairwise(hidden)
         )
-        middle = Irreps([(parameters.readout_hidden, (0, 1))])
+        middle = irreps([(parameters.readout_hidden, SCALAR)])
         self.readout = nn.Sequential(
-            Linear(last, middle), Linear(middle, Irreps([(1, (0, 1))]))
+            Linear(last, middle), Linear(middle, irreps([(1, SCALAR)]))
         )
         self.scale = nn.Parameter(torch.ones(n_species), requires_grad=False)
         self.shift = nn.Parameter(torch.zeros(n_species), requires_grad=False)
@@ -317,16 +258,15 @@ class EquivariantNetwork(nn.Module):
         edges: NeighborList,
     ) -> Float[Tensor, " n_atoms"]:
         """(n_atoms,) eV."""
-        scalar = Irrep(0, 1)
         harmonics = spherical_harmonics(
             self.harmonics, vectors, normalize=True, normalization="component"
         )
         radial_basis = self.radial_basis(vectors.norm(dim=-1))
         embedding = self.embedding / self.embedding.shape[0] ** 0.5
-        features: Features = {scalar: embedding[species].unsqueeze(1)}
+        features: Features = {SCALAR: embedding[species].unsqueeze(1)}
         for interaction in self.interactions:
             features = interaction(features, harmonics, radial_basis, edges)
-        energy = self.readout(features)[scalar][:, 0, 0]
+        energy = self.readout(features)[SCALAR][:, 0, 0]
         return energy * self.scale[species] + self.shift[species]
 
 
@@ -345,29 +285,22 @@ class EquivariantPotential(EnergyModel):
         self.card = card
         self.device = torch.device(device)
         self.cutoff = parameters.cutoff
+        # Without parity, cross products of vectors pass for vectors.
+        self.is_mirror_symmetric = parameters.parity
         lookup = torch.full((120,), -1, dtype=torch.int64)
         for place, number in enumerate(parameters.elements):
             lookup[number] = place
         self._species = lookup.to(device)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the weights; `potential.network.double()` raises it."""
+        return self.network.embedding.dtype
+
     def atomic_energies(
         self, batch: AtomicBatch, edges: NeighborList
     ) -> Float[Tensor, " n_atoms"]:
         """(n_atoms,) eV; computed in the floating type of the weights."""
-        dtype = self.network.embedding.dtype
-        vectors = edges.vectors(batch).to(dtype)
+        vectors = edges.vectors(batch).to(self.dtype)
         species = self._species[batch.atomic_numbers]
         return self.network(species, vectors, edges).to(batch.positions.dtype)
-
-
-def channels_of(irreps: Irreps) -> Mapping[Irrep, int]:
-    """Number of channels of each irrep, by rising l."""
-    total: dict[Irrep, int] = {}
-    for mul, ir in irreps:
-        total[ir] = total.get(ir, 0) + mul
-    return dict(sorted(total.items(), key=lambda item: (item[0].l, -item[0].p)))
-
-
-def merge(irreps: Irreps) -> Irreps:
-    """The same irreps with equal ones in one block."""
-    return Irreps([(mul, ir) for ir, mul in channels_of(irreps).items()])

@@ -44,6 +44,7 @@ class LennardJones(EnergyModel):
         self.epsilon, self.sigma, self.cutoff = epsilon, sigma, cutoff
         self.device = torch.device(device)
         self._switch = XPLOREnvelope(onset=0.8 * cutoff)
+        self._reach = cutoff
         defined_by = f"lennard-jones {epsilon!r} {sigma!r} {cutoff!r}"
         self.card = Card(
             name="lennard-jones",
@@ -68,5 +69,5 @@ class LennardJones(EnergyModel):
         distance = edges.vectors(batch).norm(dim=-1)
         ratio6 = (self.sigma / distance) ** 6
         pair = 4.0 * self.epsilon * (ratio6 * ratio6 - ratio6)
-        pair = 0.5 * pair * self._switch(distance, self.cutoff)
+        pair = 0.5 * pair * self._switch(distance, self._reach)
         return pair.new_zeros(batch.n_atoms).index_add(0, edges.centers, pair)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from pickle import UnpicklingError  # noqa: S403 - the error alone
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,9 @@ from gnndesign.potentials.equivariant import (
     EquivariantNetwork,
     EquivariantParameters,
     EquivariantPotential,
-    Linear,
+    Interaction,
 )
+from gnndesign.potentials.irreps import Linear
 from gnndesign.potentials.radial import Envelope, PolynomialEnvelope, XPLOREnvelope
 
 # A key of the checkpoint's configuration, and the only value of it that we reproduce.
@@ -98,8 +100,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         # The files were written with numpy 1, whose name for this module still
         # resolves but warns.
         warnings.simplefilter("ignore", DeprecationWarning)
-        reconstruct = np.core.multiarray._reconstruct  # noqa: NPY201, SLF001
-    allowed = [
+        multiarray = import_module("numpy.core.multiarray")
+        reconstruct = getattr(multiarray, "_reconstruct")  # noqa: B009 - numpy's own
+    allowed: list[Any] = [
         (reconstruct, "numpy.core.multiarray._reconstruct"),
         np.ndarray,
         np.dtype,
@@ -162,6 +165,7 @@ def _fill(network: EquivariantNetwork, state: Mapping[str, Tensor]) -> None:
     copy(network.radial_basis.wave_numbers, "edge_embedding.basis_function.coeffs")
     copy(network.embedding, "onehot_to_feature_x.linear.weight")
     for t, layer in enumerate(network.interactions):
+        assert isinstance(layer, Interaction)
         _fill_linear(layer.self_connection, state, f"{t}_self_connection_intro")
         _fill_linear(layer.linear_before, state, f"{t}_self_interaction_1")
         _fill_linear(layer.linear_after, state, f"{t}_self_interaction_2")
@@ -176,8 +180,13 @@ def _fill(network: EquivariantNetwork, state: Mapping[str, Tensor]) -> None:
             if key in state:
                 coupling = convolution.get_buffer(f"coupling_{k}")
                 coupling.copy_(state[key].permute(1, 2, 0))
-    _fill_linear(network.readout[0], state, "reduce_input_to_hidden")
-    _fill_linear(network.readout[1], state, "reduce_hidden_to_energy")
+    for linear, key in zip(
+        network.readout,
+        ("reduce_input_to_hidden", "reduce_hidden_to_energy"),
+        strict=True,
+    ):
+        assert isinstance(linear, Linear)
+        _fill_linear(linear, state, key)
     copy_species = network.scale.shape
     network.scale.copy_(state["rescale_atomic_energy.scale"].expand(copy_species))
     network.shift.copy_(state["rescale_atomic_energy.shift"].expand(copy_species))
