@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import overload
 
 import ase
-from jaxtyping import Float
 import numpy as np
+from jaxtyping import Float
 
 from gnndesign.potentials.base import Potential
 from gnndesign.simulation.base import Snapshot, Status

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import ase
 import numpy as np
+from ase.calculators.singlepoint import SinglePointCalculator
 from jaxtyping import Float, Int
 
 from gnndesign.simulation.base import Snapshot
@@ -92,6 +93,6 @@ def finished_atoms(start: ase.Atoms, last: Snapshot, index: int) -> ase.Atoms:
     atoms.set_positions(end.positions, apply_constraint=False)
     if last.momenta is not None:
         atoms.set_momenta(end.get_momenta(), apply_constraint=False)
-    atoms.calc = end.calc
-    atoms.calc.atoms = atoms.copy()
+    if end.calc is not None:
+        atoms.calc = SinglePointCalculator(atoms, **end.calc.results)
     return atoms

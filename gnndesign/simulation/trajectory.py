@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import ase
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -22,7 +22,7 @@ def frame(snapshot: Snapshot, index: int) -> ase.Atoms:
     `info` has "step" and "time_fs". Stress is there for fully periodic structures.
     """
     atoms = snapshot.atoms(index)
-    results = {
+    results: dict[str, Any] = {
         "energy": float(snapshot.energy[index]),
         "forces": snapshot.forces[snapshot.atom_range(index)],
     }
@@ -98,7 +98,9 @@ class TrajectoryFile(Sequence[ase.Atoms]):
         if isinstance(index, slice):
             return [self[k] for k in range(*index.indices(len(self)))]
         with self._lock:
-            return self._reader[index]
+            atoms = self._reader[index]
+        assert isinstance(atoms, ase.Atoms)
+        return atoms
 
     def refresh(self) -> int:
         """Look for frames written since; returns their number in all."""
