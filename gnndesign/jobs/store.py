@@ -15,6 +15,7 @@ stop pause extend    wishes: small files that the worker looks for
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
@@ -253,6 +254,8 @@ class JobStore:
                 message="Waiting to go on.",
             )
         )
+        # An idle worker looks at its jobs when their folder has changed.
+        os.utime(self.folder.parent)
 
     def delete(self) -> None:
         """Remove a job that is over, with all it left.

@@ -19,7 +19,7 @@ from gnndesign.errors import JobError
 from gnndesign.jobs.control import Control, Progress
 from gnndesign.jobs.local import start_worker, worker_lock
 from gnndesign.jobs.spec import JobKind, JobSpec
-from gnndesign.jobs.store import JobState, JobStatus, JobStore, list_jobs
+from gnndesign.jobs.store import JobState, JobStatus, JobStore, jobs_folder, list_jobs
 from gnndesign.jobs.tasks import run_search, run_simulation
 from gnndesign.potentials.base import Potential
 from gnndesign.potentials.catalog import choose_device, load_potential
@@ -28,6 +28,8 @@ IDLE_S = 900.0
 """Seconds without work after which a worker ends."""
 
 _POLL_S = 0.1
+_CLOCK_TICK_NS = 2_000_000_000
+"""Two changes of a folder within a tick of its disk's clock look like one."""
 _log = logging.getLogger("gnndesign.worker")
 
 
@@ -38,6 +40,7 @@ class Worker:
         self.home = home
         self._warm: tuple[tuple[str, str, str], Potential] | None = None
         self._left_alone: set[str] = set()
+        self._nothing_since = -1
 
     def serve(self) -> None:
         """Run jobs until told to end, idle for too long, or without a home folder."""
@@ -120,6 +123,11 @@ class Worker:
 
     def next_job(self) -> JobStore | None:
         """The oldest job in the queue."""
+        # Submitting and requeuing change the folder; reading every job ten times a
+        # second would not be idle.
+        changed = _modified_ns(jobs_folder(self.home))
+        if changed == self._nothing_since:
+            return None
         for store in reversed(list_jobs(self.home)):
             if store.job_id in self._left_alone:
                 continue
@@ -128,6 +136,8 @@ class Worker:
                     return store
             except JobError:
                 continue  # Removed, or damaged, while we looked.
+        if time.time_ns() - changed > _CLOCK_TICK_NS:
+            self._nothing_since = changed
         return None
 
     def _abandon(self) -> None:
@@ -153,6 +163,13 @@ def main() -> int:
                 return 0
     except Timeout:
         _log.info("another worker serves %s", worker.home)
+        return 0
+
+
+def _modified_ns(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
         return 0
 
 

@@ -1,0 +1,171 @@
+"""`gnndesign search`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gnndesign.cli.output import (
+    DONE,
+    INTERRUPTED,
+    NOT_REACHED,
+    Bar,
+    Commands,
+    Interrupt,
+    add_command,
+    add_potential,
+    note,
+    write_table,
+)
+from gnndesign.errors import ParameterError
+
+if TYPE_CHECKING:
+    from gnndesign.search.loop import SearchProgress
+    from gnndesign.search.objectives import Objective
+    from gnndesign.search.results import SearchResult
+
+_OBJECTIVES = "formation_energy, lattice_constant=TARGET in Å, density or density=max"
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "search",
+        "Look for the best elements on the sites of a prototype.",
+        example="gnndesign search --prototype perovskite --site A=Sr,Ba,Ca "
+        "--site B=Ti,Zr --site X=O --objective formation_energy --n-trials 6 "
+        "--storage study.db --export best",
+        not_reached="no candidate has a value",
+    )
+    parser.add_argument("--prototype", required=True, help="such as perovskite or B1")
+    parser.add_argument(
+        "--site",
+        action="append",
+        required=True,
+        metavar="LABEL=ELEMENTS",
+        help="allowed elements of a site, once for each site: A=Sr,Ba,Ca",
+    )
+    parser.add_argument(
+        "--objective",
+        action="append",
+        help=f"{_OBJECTIVES}; several give a Pareto front (default: formation_energy)",
+    )
+    parser.add_argument(
+        "--any-charge", action="store_true", help="keep what is not charge neutral"
+    )
+    add_potential(parser)
+    parser.add_argument(
+        "--n-trials", type=int, default=100, help="in all; default: 100"
+    )
+    parser.add_argument("--batch-size", type=int, default=16, help="default: 16")
+    parser.add_argument(
+        "--strategy",
+        default="gaussian_process",
+        choices=("gaussian_process", "tpe", "random"),
+        help="default: %(default)s",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument(
+        "--max-force", type=float, default=0.05, help="eV/Å (default: %(default)s)"
+    )
+    parser.add_argument("--max-steps", type=int, default=300, help="default: 300")
+    parser.add_argument(
+        "--storage",
+        metavar="FILE",
+        help="SQLite file; the same command with the same file goes on",
+    )
+    parser.add_argument(
+        "--export", type=Path, metavar="FOLDER", help="CIF files of the best, best.csv"
+    )
+    parser.add_argument(
+        "--best", type=int, default=10, help="how many to show and export; default: 10"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Search, then show and export the best."""
+    sites = dict(map(_site, options.site))
+    if len(sites) < len(options.site):
+        raise ParameterError("Give --site once for each site of the prototype.")
+
+    from gnndesign.potentials.catalog import load_potential
+    from gnndesign.search.space import PrototypeSpace
+    from gnndesign.search.study import search_compositions
+
+    objectives = list(map(_objective, options.objective or ["formation_energy"]))
+    space = PrototypeSpace(
+        prototype=options.prototype,
+        sites=sites,
+        charge_neutral=not options.any_charge,
+    )
+    potential = load_potential(options.potential, options.device)
+    with (
+        Interrupt() as interrupt,
+        Bar(options.n_trials, "trials", show=options.progress) as bar,
+    ):
+
+        def show(progress: SearchProgress) -> None:
+            bar.at(progress.n_done, progress.best[0].formula if progress.best else "")
+
+        result = search_compositions(
+            space,
+            objectives,
+            potential,
+            options.n_trials,
+            options.storage,
+            batch_size=options.batch_size,
+            max_force=options.max_force,
+            max_steps=options.max_steps,
+            strategy=options.strategy,
+            seed=options.seed,
+            on_progress=show,
+            should_stop=interrupt,
+        )
+    return _report(result, options, interrupted=interrupt())
+
+
+def _report(result: SearchResult, options: Namespace, *, interrupted: bool) -> int:
+    note(result.message)
+    best = result.best(options.best)
+    if best:
+        header = ["rank", "formula"]
+        header += [f"{column.name} ({column.unit})" for column in result.objectives]
+        rows: list[Sequence[str]] = []
+        for rank, trial in enumerate(best, start=1):
+            values = [f"{trial.values[c.name]:.4f}" for c in result.objectives]
+            rows.append([str(rank), trial.formula, *values, str(trial.status)])
+        write_table([*header, "status"], rows)
+        if options.export is not None:
+            note(f"wrote {result.export_best(options.export, options.best)}.")
+    if interrupted:
+        return INTERRUPTED
+    return DONE if best else NOT_REACHED
+
+
+def _site(text: str) -> tuple[str, tuple[str, ...]]:
+    label, equals, elements = text.partition("=")
+    symbols = tuple(symbol.strip() for symbol in elements.split(",") if symbol.strip())
+    if not (label and equals and symbols):
+        raise ParameterError(f"Wanted --site LABEL=ELEMENT,ELEMENT, got '{text}'.")
+    return label.strip(), symbols
+
+
+def _objective(text: str) -> Objective:
+    from gnndesign.search.objectives import Density, FormationEnergy, LatticeConstant
+
+    name, _, value = text.partition("=")
+    if text == "formation_energy":
+        return FormationEnergy()
+    if text in ("density", "density=max"):
+        return Density(largest=value == "max")
+    if name == "lattice_constant":
+        try:
+            return LatticeConstant(target=float(value))
+        except ValueError as error:
+            if isinstance(error, ParameterError):
+                raise
+    raise ParameterError(f"Wanted --objective {_OBJECTIVES}, got '{text}'.")
