@@ -21,6 +21,15 @@ function loadPlotly(model) {
   return window.__gnndesignPlotly;
 }
 
+// While a kernel restarts there is nobody to hear it.
+function tell(model, message) {
+  try {
+    model.send(message);
+  } catch (error) {
+    if (!/Cannot send/.test(error.message)) throw error;
+  }
+}
+
 async function render({ model, el }) {
   const Plotly = await loadPlotly(model);
   const plot = document.createElement("div");
@@ -41,7 +50,7 @@ async function render({ model, el }) {
       listening = true;
       plot.on("plotly_click", ({ points }) => {
         const [point] = points;
-        model.send({
+        tell(model, {
           type: "click",
           curve: point.curveNumber,
           x: point.x,
@@ -54,7 +63,7 @@ async function render({ model, el }) {
       SHORTEST_PAUSE_MS,
       (performance.now() - began) * (1 / SHARE - 1),
     );
-    setTimeout(() => model.send({ type: "drawn", sequence: message.sequence }), pause);
+    setTimeout(() => tell(model, { type: "drawn", sequence: message.sequence }), pause);
   }
 
   model.on("msg:custom", draw);
@@ -63,7 +72,7 @@ async function render({ model, el }) {
     if (plot.offsetWidth > 0 && listening) Plotly.Plots.resize(plot);
   });
   observer.observe(el);
-  model.send({ type: "ready" });
+  tell(model, { type: "ready" });
   return () => {
     observer.disconnect();
     model.off("msg:custom", draw);
