@@ -140,11 +140,12 @@ class VerletList:
 
     def _stale(self, batch: AtomicBatch) -> Bool[Tensor, " n_systems"]:
         reference = self.reference
-        # An axis without a lattice vector deforms by nothing.
+        # Where a lattice vector is missing there is no F; then the cell must not change.
         identity = torch.eye(3, dtype=batch.cell.dtype, device=batch.device)
-        solvable = (reference.volume > 0)[:, None, None]
-        before = torch.where(solvable, reference.cell, identity)
-        after = torch.where(solvable, batch.cell, identity)
+        whole = (reference.volume > 0) & (batch.volume > 0)
+        changed = (batch.cell != reference.cell).any(-1).any(-1)
+        before = torch.where(whole[:, None, None], reference.cell, identity)
+        after = torch.where(whole[:, None, None], batch.cell, identity)
         deformation = torch.linalg.solve(before, after)
         carried = torch.einsum(
             "ni,nij->nj", reference.positions, deformation[batch.system_index]
@@ -152,4 +153,5 @@ class VerletList:
         displacement = (batch.positions - carried).norm(dim=-1)
         smallest = torch.linalg.svdvals(deformation)[:, -1]
         reach = smallest * (self.cutoff + self.skin)
-        return reach - 2.0 * batch.max_over_atoms(displacement) < self.cutoff
+        too_far = reach - 2.0 * batch.max_over_atoms(displacement) < self.cutoff
+        return too_far | (changed & ~whole)
