@@ -76,6 +76,12 @@ def load_sevennet(path: Path, card: Card, device: torch.device) -> EquivariantPo
     """
     content = read_checkpoint(path)
     config, state = content["config"], content["model_state_dict"]
+    if config.get("use_modality"):
+        raise CheckpointError(
+            f"{path.name}: wanted a SevenNet of one level of theory, this one has "
+            f"{', '.join(sorted(config['_modal_map']))}. Use the package's own "
+            "calculator through gnndesign.potentials.adapters.ase.ASEPotential."
+        )
     for key, wanted in _REQUIRED.items():
         if config.get(key) != wanted:
             raise CheckpointError(
@@ -110,7 +116,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         np.dtypes.Float32DType,
     ]
     try:
-        with torch.serialization.safe_globals(allowed):
+        with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
+            # What torch finds odd about a pickle's protocol; it is refused below.
+            warnings.simplefilter("ignore", UserWarning)
             content = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise CheckpointError(
