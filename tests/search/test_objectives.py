@@ -1,5 +1,5 @@
 import json
-import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 
 import ase
 import numpy as np
@@ -153,23 +153,15 @@ def test_a_damaged_file_says_what_to_do(toy, tmp_path):
         reference_energies(["Cu"], toy(), folder=tmp_path)
 
 
-def _compute(toy_class, symbols, folder):
-    reference_energies(symbols, toy_class(), folder=folder)
-
-
-def test_two_processes_do_not_lose_each_others_elements(toy, tmp_path):
-    # Forked, so that the class need not be imported by name.
-    context = multiprocessing.get_context("fork")
+def test_searches_at_the_same_time_do_not_lose_each_others_elements(toy, tmp_path):
     groups = [["Cu", "Ag"], ["Sr", "Ba"], ["Ti", "Zr"]]
-    processes = [
-        context.Process(target=_compute, args=(toy, group, tmp_path))
-        for group in groups
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
+    with ThreadPoolExecutor(3) as executor:
+        work = [
+            executor.submit(reference_energies, group, toy(), folder=tmp_path)
+            for group in groups
+        ]
+    for future, group in zip(work, groups, strict=True):
+        assert list(future.result()) == group
     unused = toy()
     reference_energies([s for group in groups for s in group], unused, folder=tmp_path)
     assert unused.calls == 0

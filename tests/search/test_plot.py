@@ -4,7 +4,7 @@ import pytest
 
 from gnndesign.errors import ParameterError
 from gnndesign.plots.search import plot_search, search_traces, update_search_plot
-from gnndesign.search.objectives import Density, FormationEnergy, LatticeConstant
+from gnndesign.search.objectives import Density, LatticeConstant
 from gnndesign.search.study import iterate_search, search_compositions
 
 
@@ -15,7 +15,7 @@ def one(space, toy):
 
 @pytest.fixture
 def two(space, toy):
-    objectives = [LatticeConstant(target=4.1), FormationEnergy()]
+    objectives = [LatticeConstant(target=4.1), Density()]
     return search_compositions(space, objectives, toy(), 12)
 
 
@@ -47,15 +47,15 @@ def test_two_objectives_are_drawn_against_each_other_with_their_front(two):
     front, points = figure.data
     assert len(points.x) == 12
     assert figure.layout.xaxis.title.text == "lattice constant deviation (Å)"
-    assert figure.layout.yaxis.title.text == "formation energy (eV/atom)"
+    assert figure.layout.yaxis.title.text == "density (g/cm³)"
     assert list(zip(front.x, front.y, strict=True)) == [
         tuple(trial.values.values()) for trial in two.best(None)
     ]
 
 
 def test_one_of_two_objectives_can_be_chosen(two):
-    figure = plot_search(two, ["formation_energy"])
-    assert figure.layout.yaxis.title.text == "formation energy (eV/atom)"
+    figure = plot_search(two, ["density"])
+    assert figure.layout.yaxis.title.text == "density (g/cm³)"
     with pytest.raises(ParameterError, match="one or two of the objectives"):
         plot_search(two, ["beauty"])
 

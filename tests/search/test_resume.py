@@ -117,6 +117,7 @@ def test_a_living_process_keeps_its_trials(space, toy, lattice, tmp_path, start_
     assert len({trial.formula for trial in result.trials}) == 12
 
 
+@pytest.mark.slow
 def test_two_processes_that_start_at_once_share_a_study(space, tmp_path, start_search):
     path = tmp_path / "study.db"
     both = [start_search(space, path, delay_s=0.002, n_trials=14) for _ in range(2)]

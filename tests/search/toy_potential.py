@@ -25,7 +25,7 @@ class ToyPotential(EnergyModel):
 
     def __init__(self, *, broken=(), delay_s=0.0, name="toy", elements=None):
         self.device = torch.device("cpu")
-        self.cutoff = 6.0
+        self.cutoff = 5.0
         self.calls = 0
         self.delay_s = delay_s
         numbers = np.arange(1, N_ELEMENTS + 1)
