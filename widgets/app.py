@@ -13,6 +13,7 @@ from gnndesign_widgets.simulation import SimulationModel
 from gnndesign_widgets.stage import Stage
 from gnndesign_widgets.structure import StructureModel, StructurePanel
 
+from gnndesign.jobs.local import ensure_worker
 from gnndesign.structures.library import elemental_ground_state
 
 _TABS = ("Structure", "Potential", "Relax", "Dynamics", "Search")
@@ -61,6 +62,8 @@ class Workbench(ipw.VBox):
         for model in (self.relax, self.dynamics):
             self._wire(model)
         self._attach()
+        # A worker takes some seconds to come up; it is there when the first job is.
+        ensure_worker()
 
     def _wire(self, model: SimulationModel) -> None:
         def show(_change: object) -> None:

@@ -182,4 +182,4 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         + "</tr>"
         for row in rows
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<table style='line-height:1.4'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -11,7 +11,7 @@ from gnndesign_widgets.controls import Message, field
 from traitlets import Any as AnyTrait
 from traitlets import HasTraits, Unicode, observe
 
-from gnndesign.errors import GNNDesignError
+from gnndesign.errors import GNNDesignError, MissingDependencyError
 from gnndesign.potentials.base import Card
 from gnndesign.potentials.catalog import (
     choose_device,
@@ -50,6 +50,16 @@ class PotentialModel(HasTraits):
     def resolved_device(self) -> str:
         """What "auto" means on this machine."""
         return str(choose_device(self.device))
+
+    def require_card(self) -> Card:
+        """The card.
+
+        Raises:
+            MissingDependencyError: the package with the weights is not installed.
+        """
+        if self.card is None:
+            raise MissingDependencyError(self.problem)
+        return self.card
 
     @observe("name")
     def _look_up(self, _change: object = None) -> None:

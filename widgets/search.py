@@ -8,6 +8,7 @@ from typing import Any
 
 import ase
 import ipywidgets as ipw
+from ase.data import atomic_numbers
 from gnndesign_widgets.controls import FIELD, Message, RunBar, button, field, table
 from gnndesign_widgets.jobs import JobModel
 from gnndesign_widgets.potential import PotentialModel
@@ -97,6 +98,8 @@ class SearchModel(HasTraits):
         if self.objective == "lattice_constant":
             chosen = LatticeConstant(target=self.target)
         space = self.space()
+        known = self._potential.require_card()
+        known.check_elements([atomic_numbers[symbol] for symbol in space.elements])
         self.job.submit(
             JobSpec.create(
                 JobKind.SEARCH,

@@ -10,8 +10,7 @@ from gnndesign_widgets.potential import PotentialModel
 from gnndesign_widgets.structure import StructureModel
 from traitlets import HasTraits
 
-from gnndesign.batch import AtomicBatch
-from gnndesign.errors import JobError, UnsupportedElementError
+from gnndesign.errors import JobError
 from gnndesign.jobs.spec import JobKind, JobSpec
 
 
@@ -42,7 +41,8 @@ class SimulationModel(HasTraits):
                 of its elements.
         """
         structures = self._structure.chosen_atoms()
-        self._check_elements(structures)
+        for atoms in structures:
+            self._potential.require_card().check_elements(atoms.numbers.tolist())
         self.job.submit(
             JobSpec.create(
                 self.kind,
@@ -69,19 +69,6 @@ class SimulationModel(HasTraits):
             [(f"{atoms.get_chemical_formula()} {word}", atoms) for atoms in final]
         )
         return f"Took {len(final)} of {len(spec.structures)} structures to the desk."
-
-    def _check_elements(self, structures: list[ase.Atoms]) -> None:
-        card = self._potential.card
-        if card is None:
-            raise JobError(self._potential.problem)
-        batch = AtomicBatch.from_atoms(structures)
-        unknown = {int(n) for n in batch.atomic_numbers} - set(card.elements)
-        if unknown:
-            symbols = ", ".join(ase.data.chemical_symbols[n] for n in sorted(unknown))
-            raise UnsupportedElementError(
-                f"Potential '{card.name}' knows {len(card.elements)} elements but not "
-                f"{symbols}. Remove these atoms or choose a potential trained on them."
-            )
 
 
 def _without_results(atoms: ase.Atoms) -> ase.Atoms:

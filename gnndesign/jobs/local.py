@@ -13,7 +13,16 @@ from filelock import FileLock
 from gnndesign.disk import data_folder, is_locked
 from gnndesign.errors import JobError
 from gnndesign.jobs.spec import JobSpec
-from gnndesign.jobs.store import JobState, JobStore
+from gnndesign.jobs.states import JobState
+from gnndesign.jobs.store import JobStore
+
+# Threads of BLAS and of torch fight for the cores; torch's do the work here. They sleep
+# while they wait: spinning, they slow down the browser that watches, and themselves.
+_THREADS = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "passive",
+}
 
 START_WITHIN_S = 30.0
 """A worker that has not taken its lock by then has died."""
@@ -95,8 +104,7 @@ def start_worker(folder: Path) -> None:
     """Start a worker; it ends by itself where another one holds the lock."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "gnndesign.jobs.worker", str(folder)]
-    # Threads of BLAS and of torch fight for the cores; torch's do the work here.
-    environment = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} | os.environ
+    environment = dict(_THREADS) | os.environ
     subprocess.run(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-c", _LAUNCH, *command], env=environment, check=True
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -69,6 +70,24 @@ class Card:
     citation: str
     notes: tuple[str, ...] = ()
 
+    def check_elements(self, atomic_numbers: Sequence[int]) -> None:
+        """Refuse atoms of an element outside `elements`.
+
+        Raises:
+            UnsupportedElementError: names the elements and the atoms.
+        """
+        where = [k for k, n in enumerate(atomic_numbers) if n not in self.elements]
+        if not where:
+            return
+        numbers = sorted({int(atomic_numbers[k]) for k in where})
+        symbols = ", ".join(chemical_symbols[number] for number in numbers)
+        listed = ", ".join(map(str, where[:8])) + (", ..." if len(where) > 8 else "")
+        raise UnsupportedElementError(
+            f"Potential '{self.name}' knows {len(self.elements)} elements but not "
+            f"{symbols} (atoms {listed}). Remove these atoms or choose a potential "
+            f"trained on {symbols}."
+        )
+
 
 class Potential(ABC):
     """Energy, forces and stress of any batch of structures it knows the elements of.
@@ -132,19 +151,7 @@ class Potential(ABC):
         Raises:
             UnsupportedElementError: names the elements and the atoms.
         """
-        known = torch.tensor(self.card.elements, device=batch.device)
-        unknown = ~torch.isin(batch.atomic_numbers, known)
-        if not unknown.any():
-            return
-        numbers = batch.atomic_numbers[unknown].unique().tolist()
-        symbols = ", ".join(chemical_symbols[number] for number in numbers)
-        where = unknown.nonzero()[:, 0].tolist()
-        listed = ", ".join(map(str, where[:8])) + (", ..." if len(where) > 8 else "")
-        raise UnsupportedElementError(
-            f"Potential '{self.card.name}' knows {len(self.card.elements)} elements "
-            f"but not {symbols} (atoms {listed}). Remove these atoms or choose a "
-            f"potential trained on {symbols}."
-        )
+        self.card.check_elements(batch.atomic_numbers.tolist())
 
     def as_calculator(self) -> Calculator:
         """This potential as an ASE calculator (energy, forces, stress, energies)."""
