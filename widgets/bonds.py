@@ -84,6 +84,8 @@ def _between_cations(
     distance: Float[np.ndarray, " n_pairs"],
 ) -> Bool[np.ndarray, " n_pairs"]:
     nonmetal = _NONMETALS[numbers]
+    if nonmetal.all() or not nonmetal.any():
+        return np.zeros(len(first), dtype=bool)
     nearest_nonmetal = np.full(len(numbers), np.inf)
     nearest_metal = np.full(len(numbers), np.inf)
     for atom, partner in ((first, second), (second, first)):

@@ -32,7 +32,7 @@ class _DirectCalls:
 @cache
 def _javascript() -> str:
     here = Path(__file__).parent
-    names = ("viewer_core.js", "viewer_hook.js")
+    names = ("viewer_text.js", "viewer_core.js", "viewer_hook.js")
     return "\n".join((here / name).read_text(encoding="utf-8") for name in names)
 
 

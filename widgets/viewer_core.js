@@ -14,7 +14,7 @@ function structureScene(NGL, stage, send) {
   };
   const layers = {};
   const shape = new NGL.Shape('structure');
-  const overlay = {};
+  const write = textOver(viewer.container);
   const count = {scenes: 0, rebuilt: 0};
   let symbols = [], selected = null, awaitingView = null, dark = false, framed = false;
 
@@ -147,7 +147,8 @@ function structureScene(NGL, stage, send) {
     awaitingView = null;
     if (!framed) firstDirection(isCrystal);
     framed = true;
-    stage.autoView(0);
+    // NGL's own zoom lets the nearest corners of a cell touch the edge.
+    stage.animationControls.zoomMove(stage.getCenter(), 1.1 * stage.getZoom(), 0);
   }
 
   function camera() {
@@ -165,7 +166,7 @@ function structureScene(NGL, stage, send) {
     selected = atoms && index !== null && index < atoms.count ? index : null;
     if (selected === null) {
       drop('halo');
-      overlay.label.textContent = '';
+      write('label', '');
     } else {
       const {position, radius} = atoms.data;
       const given = {
@@ -178,14 +179,8 @@ function structureScene(NGL, stage, send) {
       for (const geometry of geometries(layers.halo.buffer)) {
         geometry.setDrawRange(0, geometry.index.count / layers.halo.capacity);
       }
-      overlay.label.textContent = label(selected);
+      write('label', label(selected));
     }
-    overlay.label.style.display = selected === null ? 'none' : 'block';
-  }
-
-  function write(name, text) {
-    overlay[name].textContent = text || '';
-    overlay[name].style.display = text ? 'block' : 'none';
   }
 
   function ink() {
@@ -254,25 +249,6 @@ function structureScene(NGL, stage, send) {
       .then(png => send({type: 'gnndesign:image', id: message.id}, [png]))
       .catch(complain);
   }
-
-  function addOverlay(name, place) {
-    const element = document.createElement('div');
-    Object.assign(element.style, {
-      position: 'absolute', zIndex: 10, pointerEvents: 'none', display: 'none', maxWidth: '94%',
-      padding: '1px 6px', borderRadius: '3px', overflow: 'hidden', textOverflow: 'ellipsis',
-      font: '12px var(--jp-ui-font-family, sans-serif)', lineHeight: '18px', opacity: 0.9,
-      color: 'var(--jp-ui-font-color1, #222)', background: 'var(--jp-layout-color1, white)',
-    }, place);
-    element.className = `gnndesign-view-${name}`;
-    viewer.container.append(element);
-    overlay[name] = element;
-  }
-
-  addOverlay('label', {top: '6px', left: '6px', whiteSpace: 'nowrap'});
-  addOverlay('caption', {bottom: '6px', left: '6px', whiteSpace: 'nowrap'});
-  addOverlay('notice', {bottom: '26px', left: '6px', whiteSpace: 'nowrap'});
-  addOverlay('error', {top: '30px', left: '6px', color: 'var(--jp-error-color1, #b00)'});
-  viewer.container.style.position = 'relative';
 
   stage.signals.clicked.add(picked => {
     const index = picked && picked.picker && picked.picker.data === shape ? picked.pid : null;

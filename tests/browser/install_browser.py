@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# ruff: noqa: T201
 """Finds the browser for the tests, and gets one if the machine has none.
 
 Run as a script it installs what is missing and prints which browser will be used. The
@@ -50,7 +51,7 @@ def _downloaded_browser() -> str | None:
         "from playwright.sync_api import sync_playwright\n"
         "with sync_playwright() as p: print(p.chromium.executable_path)"
     )
-    answer = subprocess.run(
+    answer = subprocess.run(  # noqa: S603
         [sys.executable, "-c", question], capture_output=True, text=True, check=False
     )
     path = Path(answer.stdout.strip())
@@ -60,7 +61,7 @@ def _downloaded_browser() -> str | None:
 def _attempt(command: Sequence[str], timeout_s: float) -> None:
     print("$", " ".join(command), flush=True)
     try:
-        done = subprocess.run(command, timeout=timeout_s, check=False)
+        done = subprocess.run(command, timeout=timeout_s, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as error:
         print(f"  gave up: {error}", flush=True)
     else:

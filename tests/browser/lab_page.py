@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 
 from playwright.sync_api import Page, expect
+
+# JupyterLab shows warnings and errors alike; only errors have red letters.
+STDERR = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]'
 
 
 def run_all_cells(page: Page, *, timeout_s: float = 120) -> None:
@@ -19,10 +23,14 @@ def run_all_cells(page: Page, *, timeout_s: float = 120) -> None:
             break
         except AssertionError:
             continue
-    for k in range(prompts.count()):
-        expect(prompts.nth(k)).to_have_text(re.compile(r"\d"), timeout=timeout_s * 1000)
-    failures = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
-    assert failures.count() == 0, failures.first.inner_text()
+    failures = page.locator(f"{STDERR}:has(.ansi-red-fg)")
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        assert failures.count() == 0, failures.first.inner_text()
+        if all(re.search(r"\d", text) for text in prompts.all_inner_texts()):
+            return
+        page.wait_for_timeout(200)
+    raise AssertionError(f"Cells still running after {timeout_s} s.")
 
 
 def save_notebook(page: Page) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: S310
 """A real JupyterLab server that leaves nothing behind, and its notebooks."""
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import nbformat
 
-TOKEN = "test"
+TOKEN = "test"  # noqa: S105
 START_LIMIT_S = 90
 _SETTINGS = {
     "labconfig/page_config.json": {
@@ -99,7 +100,7 @@ def running_lab(root: Path) -> Iterator[LabServer]:
     port = _free_port()
     server = LabServer(url=f"http://127.0.0.1:{port}", folder=folder, log=log)
     with log.open("w") as output:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603
             _command(port, folder),
             env=os.environ | _environment(root),
             stdout=output,
