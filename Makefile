@@ -46,6 +46,7 @@ test: $(VENV)/test.done
 check: test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	mkdir -p build/links && ln -sfn ../../widgets build/links/gnndesign_widgets
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 

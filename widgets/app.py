@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import ipywidgets as ipw
+
+from gnndesign.jobs.local import ensure_worker
+from gnndesign.structures.library import elemental_ground_state
 from gnndesign_widgets.dynamics import DynamicsModel, DynamicsPanel
 from gnndesign_widgets.potential import PotentialModel, PotentialPanel
 from gnndesign_widgets.relax import RelaxModel, RelaxPanel
@@ -12,9 +15,6 @@ from gnndesign_widgets.search import SearchModel, SearchPanel
 from gnndesign_widgets.simulation import SimulationModel
 from gnndesign_widgets.stage import Stage
 from gnndesign_widgets.structure import StructureModel, StructurePanel
-
-from gnndesign.jobs.local import ensure_worker
-from gnndesign.structures.library import elemental_ground_state
 
 _TABS = ("Structure", "Potential", "Relax", "Dynamics", "Search")
 

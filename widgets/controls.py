@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import ipywidgets as ipw
-from gnndesign_widgets.jobs import JobModel
 from traitlets import HasTraits, link
 
 from gnndesign.errors import GNNDesignError
 from gnndesign.jobs.store import JobState
+from gnndesign_widgets.jobs import JobModel
 
 FIELD = {"description_width": "130px"}
 _COLORS = {
@@ -45,12 +46,21 @@ class Message(ipw.HTML):
             self.say(answer or "")
 
 
-def field(model: HasTraits, trait: str, widget: ipw.ValueWidget) -> ipw.ValueWidget:
+Form = TypeVar("Form", bound=ipw.DOMWidget)
+"""Any widget with a description and a value."""
+
+
+def labeled(form: Form, width: str = "auto") -> Form:
+    """A form field with its description as wide as those of the others."""
+    form.set_trait("style", FIELD)
+    form.layout.width = width
+    return form
+
+
+def field(model: HasTraits, trait: str, form: Form) -> Form:
     """A form field that shows and sets a trait of a model."""
-    widget.style = FIELD
-    widget.layout.width = "auto"
-    link((model, trait), (widget, "value"))
-    return widget
+    link((model, trait), (form, "value"))
+    return labeled(form)
 
 
 def button(text: str, action: Callable[[], None], **options: str) -> ipw.Button:
@@ -58,7 +68,11 @@ def button(text: str, action: Callable[[], None], **options: str) -> ipw.Button:
     made = ipw.Button(description=text, **options)
     made.layout.width = "auto"
     made.layout.flex = "0 0 auto"
-    made.on_click(lambda _: action())
+
+    def click(_button: object) -> None:
+        action()
+
+    made.on_click(click)
     return made
 
 

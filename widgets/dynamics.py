@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import ipywidgets as ipw
-from gnndesign_widgets.controls import RunBar, button, field
-from gnndesign_widgets.simulation import SimulationModel
 from traitlets import Enum, Float, Int
 
 from gnndesign.jobs.spec import JobKind
 from gnndesign.simulation.dynamics import ENSEMBLES
+from gnndesign_widgets.controls import RunBar, button, field
+from gnndesign_widgets.simulation import SimulationModel
 
 _TITLES = {"langevin": "NVT (Langevin)", "nve": "NVE (velocity Verlet)"}
 

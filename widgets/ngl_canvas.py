@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
-from gnndesign_widgets.nglview_frontend import FRONTEND_VERSION, NGLWidget
 from traitlets import Unicode, observe
 
 from gnndesign.errors import GNNDesignError
+from gnndesign_widgets.nglview_frontend import FRONTEND_VERSION, NGLWidget
 
 logger = logging.getLogger(__name__)
 

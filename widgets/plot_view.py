@@ -15,8 +15,9 @@ from typing import Any
 
 import anywidget
 import plotly.graph_objects as go
-from gnndesign_widgets.frame_gate import FrameGate
 from plotly.offline import get_plotlyjs
+
+from gnndesign_widgets.frame_gate import FrameGate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ class PlotView(anywidget.AnyWidget):
         self._callbacks.append(callback)
 
     def _send_newest(self) -> None:
-        figure: str = self._build().to_json()
+        figure = str(self._build().to_json())
         self.send({"type": "figure", "sequence": self._gate.sent}, [figure.encode()])
 
     def _receive(self, _widget: object, message: dict[str, Any], _: object) -> None:

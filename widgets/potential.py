@@ -7,9 +7,7 @@ import html
 import ipywidgets as ipw
 import torch
 from ase.data import chemical_symbols
-from gnndesign_widgets.controls import Message, field
-from traitlets import Any as AnyTrait
-from traitlets import HasTraits, Unicode, observe
+from traitlets import HasTraits, Instance, Unicode, observe
 
 from gnndesign.errors import GNNDesignError, MissingDependencyError
 from gnndesign.potentials.base import Card
@@ -18,6 +16,7 @@ from gnndesign.potentials.catalog import (
     list_potentials,
     potential_card,
 )
+from gnndesign_widgets.controls import Message, field
 
 AUTOMATIC = "auto"
 
@@ -34,7 +33,7 @@ class PotentialModel(HasTraits):
 
     name = Unicode("sevennet-0")
     device = Unicode(AUTOMATIC)
-    card: Card | None = AnyTrait(None, allow_none=True)
+    card: Card | None = Instance(Card, allow_none=True)  # pyright: ignore[reportAssignmentType]
     problem = Unicode("")
 
     def __init__(self) -> None:

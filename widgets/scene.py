@@ -11,9 +11,10 @@ from itertools import product
 import ase
 import numpy as np
 from ase.data import covalent_radii
+from jaxtyping import Bool, Float
+
 from gnndesign_widgets.atom_colors import atom_colors
 from gnndesign_widgets.bonds import find_bonds
-from jaxtyping import Bool, Float
 
 BOND_RADIUS = 0.1
 ARROW_RADIUS = 0.1

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import html
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ase
 import ipywidgets as ipw
 from ase.data import atomic_numbers
-from gnndesign_widgets.controls import FIELD, Message, RunBar, button, field, table
-from gnndesign_widgets.jobs import JobModel
-from gnndesign_widgets.potential import PotentialModel
-from gnndesign_widgets.structure_forms import prototype_names
-from traitlets import Any as AnyTrait
-from traitlets import Bool, Enum, Float, HasTraits, Int, Unicode, observe
+from traitlets import (
+    Bool,
+    Dict,
+    Enum,
+    Float,
+    HasTraits,
+    Instance,
+    Int,
+    Unicode,
+    observe,
+)
 
 from gnndesign.errors import GNNDesignError, JobError
 from gnndesign.jobs.spec import JobKind, JobSpec
@@ -23,6 +29,10 @@ from gnndesign.search.results import SearchResult
 from gnndesign.search.sites import site_labels
 from gnndesign.search.space import PrototypeSpace
 from gnndesign.search.study import load_search
+from gnndesign_widgets.controls import FIELD, Message, RunBar, button, field, table
+from gnndesign_widgets.jobs import JobModel
+from gnndesign_widgets.potential import PotentialModel
+from gnndesign_widgets.structure_forms import prototype_names
 
 OBJECTIVES = {
     "Lowest formation energy": "formation_energy",
@@ -49,14 +59,14 @@ class SearchModel(HasTraits):
     """
 
     prototype = Unicode("perovskite")
-    sites = AnyTrait(_EXAMPLES)
+    sites = Dict(default_value=_EXAMPLES)
     charge_neutral = Bool(default_value=True)
     objective = Enum(list(OBJECTIVES.values()), default_value="formation_energy")
     target = Float(3.9)
     n_trials = Int(24)
     batch_size = Int(8)
     seed = Int(0)
-    result: SearchResult | None = AnyTrait(None, allow_none=True)
+    result: SearchResult | None = Instance(SearchResult, allow_none=True)  # pyright: ignore[reportAssignmentType]
     picked = Int(-1)
 
     def __init__(self, potential: PotentialModel) -> None:
@@ -162,9 +172,12 @@ class SearchPanel(ipw.VBox):
         self.prototype = field(
             model,
             "prototype",
-            ipw.Combobox(options=prototype_names(), description="Prototype"),
+            ipw.Combobox(
+                options=prototype_names(),
+                description="Prototype",
+                continuous_update=False,
+            ),
         )
-        self.prototype.continuous_update = False
         self.sites = ipw.VBox()
         self.count = Message()
         self.target = field(
@@ -236,9 +249,7 @@ class SearchPanel(ipw.VBox):
                 style=FIELD,
             )
             each.layout.width = "auto"
-            each.observe(
-                lambda change, label=label: self._typed(label, change), "value"
-            )
+            each.observe(partial(self._typed, label), "value")
             fields.append(each)
         self.sites.children = fields
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import ase
-from gnndesign_widgets.jobs import JobModel
-from gnndesign_widgets.potential import PotentialModel
-from gnndesign_widgets.structure import StructureModel
 from traitlets import HasTraits
 
 from gnndesign.errors import JobError
 from gnndesign.jobs.spec import JobKind, JobSpec
+from gnndesign_widgets.jobs import JobModel
+from gnndesign_widgets.potential import PotentialModel
+from gnndesign_widgets.structure import StructureModel
 
 
 class SimulationModel(HasTraits):

@@ -12,17 +12,17 @@ from bisect import bisect_left
 from functools import partial
 
 import ipywidgets as ipw
+
+from gnndesign.plots.search import plot_search
+from gnndesign.plots.trajectory import plot_history
+from gnndesign.simulation.results import History
+from gnndesign.simulation.trajectory import TrajectoryFile
 from gnndesign_widgets.controls import FIELD
 from gnndesign_widgets.plot_view import PlotClick, PlotView
 from gnndesign_widgets.search import SearchModel
 from gnndesign_widgets.simulation import SimulationModel
 from gnndesign_widgets.structure import StructureModel
 from gnndesign_widgets.viewer import ViewerPanel
-
-from gnndesign.plots.search import plot_search
-from gnndesign.plots.trajectory import plot_history
-from gnndesign.simulation.results import History
-from gnndesign.simulation.trajectory import TrajectoryFile
 
 
 class Stage(ipw.VBox):

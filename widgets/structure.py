@@ -10,13 +10,13 @@ from typing import Any
 
 import ase
 import ipywidgets as ipw
-from gnndesign_widgets.controls import FIELD, Message, button, heading
-from gnndesign_widgets.structure_forms import build_forms, edit_forms
 from traitlets import HasTraits, Int, Tuple
 
 from gnndesign.errors import GNNDesignError, StructureError
 from gnndesign.structures.files import load_structures, load_uploaded, save_structure
 from gnndesign.structures.symmetry import space_group
+from gnndesign_widgets.controls import FIELD, Message, button, heading
+from gnndesign_widgets.structure_forms import build_forms, edit_forms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +178,7 @@ class StructurePanel(ipw.VBox):
         stack = ipw.Stack([form.widget for form in forms], selected_index=0)
         ipw.jslink((choice, "index"), (stack, "selected_index"))
         stack.layout.width = "100%"
-        go = button(title, lambda: act(forms[choice.value]), icon="check")
+        go = button(title, lambda: act(forms[choice.index or 0]), icon="check")
         go.layout.margin = f"2px 2px 10px calc({FIELD['description_width']} + 10px)"
         return ipw.VBox([choice, stack, go])
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import ase
 import ipywidgets as ipw
-from gnndesign_widgets.controls import FIELD
 
 from gnndesign.errors import ParameterError
 from gnndesign.structures import cells, edit, library
 from gnndesign.structures.build import build_crystal
 from gnndesign.structures.molecules import from_smiles
+from gnndesign_widgets.controls import FIELD, Form, labeled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +66,9 @@ def edit_forms() -> list[EditForm]:
     ]
 
 
-def _full(widget: ipw.ValueWidget) -> ipw.ValueWidget:
-    widget.style = FIELD
+def _full(form: Form) -> Form:
     # Inside a stack, "auto" would be the width of the words.
-    widget.layout.width = "98%"
-    return widget
+    return labeled(form, width="98%")
 
 
 def prototype_names() -> list[str]:
@@ -263,7 +261,7 @@ def _vacuum_form() -> EditForm:
     return EditForm(
         title="Vacuum",
         widget=ipw.VBox([thickness, axis]),
-        change=lambda atoms: cells.add_vacuum(atoms, thickness.value, axis.value),
+        change=lambda atoms: cells.add_vacuum(atoms, thickness.value, axis.index or 0),
         describe=lambda: f"{thickness.value:g} Å vacuum",
     )
 

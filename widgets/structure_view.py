@@ -7,14 +7,14 @@ from typing import Any, Protocol
 
 import ase
 from ase.data import chemical_symbols
-from gnndesign_widgets.frame_gate import FrameGate
-from gnndesign_widgets.ngl_canvas import NGLCanvas
-from gnndesign_widgets.scene import Scene, Style, build_scene, stored_forces
-from gnndesign_widgets.scene_message import LayerPacker
 from traitlets import Any as AnyTrait
 from traitlets import Bool, Float, Int, observe
 
 from gnndesign.errors import StructureError
+from gnndesign_widgets.frame_gate import FrameGate
+from gnndesign_widgets.ngl_canvas import NGLCanvas
+from gnndesign_widgets.scene import Scene, Style, build_scene, stored_forces
+from gnndesign_widgets.scene_message import LayerPacker
 
 LARGE = 5000
 # Scenes for one new display are not counted by the gate.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ase
 import ipywidgets
-from gnndesign_widgets.structure_view import Frames, StructureView
 from traitlets import link
+
+from gnndesign_widgets.structure_view import Frames, StructureView
 
 __all__ = ["Frames", "StructureView", "ViewerPanel"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -81,9 +82,9 @@ def plot_history(history: History, cursor_step: int | None = None) -> go.Figure:
 
 
 def _dress(figure: go.Figure, n_rows: int) -> None:
-    axis = {"gridcolor": _GRID, "zeroline": False, "linecolor": _TEXT}
-    figure.update_xaxes(**axis)
-    figure.update_yaxes(**axis, exponentformat="power")
+    axis: dict[str, Any] = {"gridcolor": _GRID, "zeroline": False, "linecolor": _TEXT}
+    figure.update_xaxes(axis)
+    figure.update_yaxes({**axis, "exponentformat": "power"})
     figure.update_xaxes(title_text="step", title_standoff=4, row=n_rows)
     figure.update_layout(
         showlegend=False,

@@ -372,7 +372,8 @@ def test_loaded_atoms_are_a_copy():
 
 
 @pytest.mark.parametrize(
-    "name", ["KMnF3_dots_for_zeros.cif", "acetylene.xyz", "Ti2O5.xsf", "EDI.cssr", "POSCAR"]
+    "name",
+    ["KMnF3_dots_for_zeros.cif", "acetylene.xyz", "Ti2O5.xsf", "EDI.cssr", "POSCAR"],
 )
 @settings(
     max_examples=25,

@@ -11,6 +11,11 @@ import ase
 import ase.build
 import numpy as np
 import pytest
+
+from gnndesign.disk import HOME_VARIABLE
+from gnndesign.errors import GNNDesignError, StructureError, UnsupportedElementError
+from gnndesign.jobs.local import stop_worker
+from gnndesign.jobs.spec import JobKind
 from gnndesign_widgets.controls import RunBar
 from gnndesign_widgets.dynamics import DynamicsModel
 from gnndesign_widgets.jobs import JobModel
@@ -18,11 +23,6 @@ from gnndesign_widgets.potential import PotentialModel, PotentialPanel
 from gnndesign_widgets.relax import RelaxModel, RelaxPanel
 from gnndesign_widgets.search import SearchModel, SearchPanel
 from gnndesign_widgets.structure import StructureModel, StructurePanel
-
-from gnndesign.disk import HOME_VARIABLE
-from gnndesign.errors import GNNDesignError, StructureError, UnsupportedElementError
-from gnndesign.jobs.local import stop_worker
-from gnndesign.jobs.spec import JobKind
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
+
 from gnndesign_widgets.scene import Layer, Style, build_scene, cell_layers
 from gnndesign_widgets.scene_message import LayerPacker
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+
+from gnndesign.errors import GNNDesignError, MissingDependencyError, StructureError
 from gnndesign_widgets.frame_gate import FrameGate
 from gnndesign_widgets.nglview_frontend import TESTED_VERSION, shipped_version
 from gnndesign_widgets.viewer import StructureView, ViewerPanel
-
-from gnndesign.errors import GNNDesignError, MissingDependencyError, StructureError
 
 
 def salt() -> Atoms:
