@@ -1,9 +1,14 @@
 // Evaluated by nglview inside one of its views: `this` is the view, `NGL` is in scope.
 // nglview evaluates it again for a second display and after a reload of the page.
 if (!this.structureScene) {
-  const scene = structureScene(NGL, this.stage, (message, buffers) => {
-    this.send(Object.assign({view: this.uuid}, message), buffers);
-  });
+  const tell = (message, buffers) => {
+    try {
+      this.send(Object.assign({view: this.uuid}, message), buffers);
+    } catch (error) {
+      if (!/Cannot send/.test(error.message)) throw error;   // the kernel restarts
+    }
+  };
+  const scene = structureScene(NGL, this.stage, tell);
   this.structureScene = scene;
   this.el.structureScene = scene;
   const actions = {
@@ -25,9 +30,9 @@ if (!this.structureScene) {
   this.handleResize = () => this.stage.handleResize();
   this.once('remove', () => {
     scene.dispose();
-    this.send({type: 'gnndesign:gone', view: this.uuid});
+    tell({type: 'gnndesign:gone'});
     this.stage.dispose();
     this.stage.viewer.renderer.forceContextLoss();   // a browser keeps few contexts
   });
-  this.send({type: 'gnndesign:ready', view: this.uuid});
+  tell({type: 'gnndesign:ready'});
 }
