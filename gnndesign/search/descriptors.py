@@ -2,8 +2,9 @@
 
 A surrogate that knows only which element sits where has to try every element to learn
 about it. One that knows electronegativities, radii and the place in the periodic table
-carries over what strontium taught it to barium; on closed pools of perovskites this
-finds good compositions with a quarter of the evaluations.
+carries over what strontium taught it to barium. On the 1,378 cubic oxide perovskites of
+Castelli et al., half of the fifty most stable are found with 86 evaluations instead of
+289 with a tree-structured Parzen estimator and 677 by chance (medians).
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@ import optuna
 import pytest
 
 from gnndesign.errors import ParameterError
+from gnndesign.search import sampler
 from gnndesign.search.descriptors import describe
 from gnndesign.search.sampler import CandidateSampler, Strategy, distributions
 from gnndesign.search.space import PrototypeSpace
@@ -48,8 +49,10 @@ def wide_space():
 
 
 def new_study(space, strategy=Strategy.GAUSSIAN_PROCESS, seed=0, n_objectives=1):
-    sampler = CandidateSampler(space, strategy=strategy, seed=seed)
-    return optuna.create_study(sampler=sampler, directions=["minimize"] * n_objectives)
+    proposing = CandidateSampler(space, strategy=strategy, seed=seed)
+    return optuna.create_study(
+        sampler=proposing, directions=["minimize"] * n_objectives
+    )
 
 
 def value(sites):
@@ -134,6 +137,19 @@ def test_the_surrogate_finds_the_best_sooner_than_chance(wide_space):
     ]
     # By chance the first of 5 among 1800 takes 300 evaluations on average.
     assert np.median(found) <= 100
+
+
+def test_a_space_too_large_to_score_is_sampled_near_the_best(wide_space, monkeypatch):
+    monkeypatch.setattr(sampler, "_MOST_SCORED", 40)
+    monkeypatch.setattr(sampler, "_MOST_FITTED", 20)
+    study = new_study(wide_space)
+    values = []
+    for _ in range(60):
+        trial = study.ask(distributions(wide_space))
+        values.append(value(trial.params))
+        study.tell(trial, values[-1])
+    assert len({tuple(t.params.values()) for t in study.trials}) == 60
+    assert np.mean(values[-20:]) < np.mean(values[:10])
 
 
 def test_a_gaussian_process_passes_through_what_it_knows():
