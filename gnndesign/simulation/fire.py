@@ -5,7 +5,7 @@ and power P = F · v of a system:
 
     P > 0:  v <- (1 - α) v + α |v| F/|F|;  after n_min such steps in a row the time
             step grows by f_inc up to its maximum and α shrinks by f_α
-    else:   v <- 0, the time step shrinks by f_dec, α <- α_start
+    else:   v <- 0, the time step shrinks by f_dec (not at rest), α <- α_start
     v <- v + dt F,  r <- r + dt v, shortened to the longest step allowed
 """
 
@@ -154,7 +154,8 @@ class FIRE:
         timestep = torch.where(
             downhill,
             (state.timestep * grown).clamp(max=self.max_timestep),
-            state.timestep * self.f_dec,
+            # At rest, as at the start, nothing is uphill.
+            torch.where(speed > 0, state.timestep * self.f_dec, state.timestep),
         )
         mixing = torch.where(grown > 1.0, state.mixing * self.f_alpha, state.mixing)
         mixing = torch.where(downhill, mixing, self.alpha_start)
