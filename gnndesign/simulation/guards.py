@@ -23,6 +23,9 @@ CLOSEST_FRACTION = 0.4
 
 H2 is at 1.19 of it, diamond at 1.01; no bond comes near 0.4."""
 
+_OVERLAP_REACH = 2.0 * CLOSEST_FRACTION * float(covalent_radii.max())
+"""Å, within which any two elements could overlap."""
+
 LONGEST_STEP = 1.0
 """Å an atom may move in one step; in 1 fs that is 1e5 m/s, hydrogen at 4 million K."""
 
@@ -38,6 +41,7 @@ class Fault(IntEnum):
     TOO_CLOSE = 2
     STEP_TOO_LONG = 3
     FORCE_TOO_LARGE = 4
+    OUT_OF_REACH = 5
 
 
 ADVICE: dict[int, str] = {
@@ -49,6 +53,8 @@ ADVICE: dict[int, str] = {
     "step. Choose a smaller time step, or relax the structure first.",
     Fault.FORCE_TOO_LARGE: f"A force exceeded {LARGEST_FORCE:g} eV/Å. Relax the "
     "structure first, or choose a smaller time step.",
+    Fault.OUT_OF_REACH: "An atom left the reach of all others, where this potential is "
+    "not defined. Choose one that is (a SevenNet), or a lower temperature.",
 }
 
 
@@ -105,12 +111,11 @@ def evaluate(
     fault[broken] = Fault.NOT_FINITE
     batch = _keep_where(old, positions, cell, fault)
     neighbors = before.neighbors and before.neighbors.update(batch)
-    if neighbors is not None:
-        close = _too_close(batch, neighbors)
-        if close.any():
-            fault[close & (fault == Fault.NONE)] = Fault.TOO_CLOSE
-            batch = _keep_where(old, positions, cell, fault)
-            neighbors = neighbors.update(batch)
+    wrong = _misplaced(potential, batch, neighbors)
+    if wrong.any():
+        fault = torch.where(fault == Fault.NONE, wrong, fault)
+        batch = _keep_where(old, positions, cell, fault)
+        neighbors = neighbors and neighbors.update(batch)
     prediction, wrong = _predict(potential, batch, neighbors, fixed)
     return System(
         ids=before.ids,
@@ -165,18 +170,25 @@ def _smallest_allowed(batch: AtomicBatch, centers: Tensor, neighbors: Tensor) ->
     return CLOSEST_FRACTION * (radii[centers] + radii[neighbors])
 
 
-def _too_close(batch: AtomicBatch, neighbors: VerletList) -> Bool[Tensor, " n_systems"]:
-    edges = neighbors.edges
+def _misplaced(
+    potential: Potential, batch: AtomicBatch, neighbors: VerletList | None
+) -> Int[Tensor, " n_systems"]:
+    """(n_systems,) whether atoms are too close, or too far for the potential."""
+    fault = torch.zeros(batch.n_systems, dtype=torch.int64, device=batch.device)
+    reach = potential.card.cutoff or _OVERLAP_REACH
+    edges = find_neighbors(batch, reach) if neighbors is None else neighbors.edges
     distance = edges.vectors(batch).norm(dim=-1)
+    if potential.needs_neighbors:
+        lonely = torch.ones_like(batch.system_index, dtype=torch.bool)
+        lonely[edges.centers[distance < reach]] = False
+        fault[batch.system_index[lonely]] = Fault.OUT_OF_REACH
     bad = distance < _smallest_allowed(batch, edges.centers, edges.neighbors)
-    hit = torch.zeros(batch.n_systems, dtype=torch.bool, device=batch.device)
-    hit[batch.system_index[edges.centers[bad]]] = True
-    return hit
+    fault[batch.system_index[edges.centers[bad]]] = Fault.TOO_CLOSE
+    return fault
 
 
 def _refuse_overlap(batch: AtomicBatch) -> None:
-    reach = 2.0 * CLOSEST_FRACTION * float(covalent_radii.max())
-    edges = find_neighbors(batch, reach)
+    edges = find_neighbors(batch, _OVERLAP_REACH)
     distance = edges.vectors(batch).norm(dim=-1)
     bad = distance < _smallest_allowed(batch, edges.centers, edges.neighbors)
     if not bad.any():
