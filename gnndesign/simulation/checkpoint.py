@@ -63,17 +63,30 @@ def load_state(path: Path, device: torch.device) -> Any:
         CheckpointError: the file is missing, damaged, or of another version.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, because numpy leaves a damaged file open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             tree = json.loads(str(file["tree"]))
             arrays = {name: file[name] for name in file.files if name != "tree"}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        EOFError,
+        TypeError,
+        ValueError,
+        KeyError,
+        zipfile.BadZipFile,
+    ) as error:
         raise CheckpointError(f"{path} is no readable checkpoint: {error}") from error
     if tree.get("format") != FORMAT:
         raise CheckpointError(
             f"{path}: wanted checkpoint format {FORMAT}, found {tree.get('format')}. "
             "Resume with the version of gnndesign that wrote it."
         )
-    return _unpack(tree["state"], arrays, device)
+    try:
+        return _unpack(tree["state"], arrays, device)
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} lacks something that its format {FORMAT} wants: {error!r}."
+        ) from error
 
 
 def _pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
-from gnndesign.errors import ParameterError
+from gnndesign.errors import CheckpointError, ParameterError
 from gnndesign.potentials.base import Potential
 from gnndesign.simulation.base import AtomData, Snapshot, Status, Stepper
 from gnndesign.simulation.checkpoint import load_state, save_state
@@ -66,6 +66,20 @@ def resume(
         CheckpointError: the file cannot be read or belongs to another method.
     """
     state = load_state(path, potential.device)
+    if (state.momenta is None) != (stepper.timestep_fs == 0):
+        was = "a relaxation" if state.momenta is None else "molecular dynamics"
+        raise CheckpointError(
+            f"{path} is a checkpoint of {was}; {type(stepper).__name__} cannot go on "
+            "from it. Resume with the method that wrote it."
+        )
+    neighbors = state.system.neighbors
+    cutoff = None if neighbors is None else neighbors.cutoff
+    if cutoff != potential.cutoff:
+        raise CheckpointError(
+            f"{path} was written with a potential of cutoff {cutoff} Å, "
+            f"'{potential.card.name}' has {potential.cutoff} Å. Resume with the "
+            "potential that wrote it."
+        )
     return Run(
         stepper, potential, state, max_steps=max_steps, every=every, resumed=True
     )
