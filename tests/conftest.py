@@ -1,4 +1,5 @@
 import os
+import warnings
 
 # Threads that spin while they wait make a busy machine fifty times slower. Read by
 # OpenMP when torch is first imported, hence above that import.
@@ -51,3 +52,16 @@ def sevennet_l3i5_float64():
 def chgnet():
     """CHGNet as a user gets it."""
     return load_potential("chgnet", "cpu")
+
+
+@pytest.fixture(scope="session")
+def sevenn_calculator():
+    """The calculators of the package that SevenNet's weights come from, by our names."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from sevenn.calculator import SevenNetCalculator
+
+        return {
+            "sevennet-0": SevenNetCalculator("7net-0", device="cpu"),
+            "sevennet-l3i5": SevenNetCalculator("7net-l3i5", device="cpu"),
+        }

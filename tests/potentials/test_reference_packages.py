@@ -60,19 +60,6 @@ def mixed_structures():
 STRUCTURES = mixed_structures()
 
 
-@pytest.fixture(scope="module")
-def sevenn_calculator():
-    """Makes the package's calculators."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from sevenn.calculator import SevenNetCalculator
-
-        return {
-            "sevennet-0": SevenNetCalculator("7net-0", device="cpu"),
-            "sevennet-l3i5": SevenNetCalculator("7net-l3i5", device="cpu"),
-        }
-
-
 def assert_same(potential, calculator, structures, *, energy, force, stress):
     ours = potential.compute(structures)
     starts = np.cumsum([0, *map(len, structures)])

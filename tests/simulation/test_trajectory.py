@@ -1,0 +1,119 @@
+"""Frames on disk are readable by others, while they are written and afterwards."""
+
+import ase.io
+import numpy as np
+import pytest
+
+from gnndesign.errors import StructureError
+from gnndesign.simulation.dynamics import molecular_dynamics
+from gnndesign.simulation.fire import FIRE
+from gnndesign.simulation.nve import NVE
+from gnndesign.simulation.run import run
+from gnndesign.simulation.trajectory import TrajectoryFile, TrajectoryFolder, frame_file
+
+
+@pytest.fixture
+def snapshots(argon, trimer, lennard_jones):
+    """Six moments of a crystal and a molecule."""
+    stepper = NVE(timestep_fs=3.0, temperature_K=30.0)
+    return list(run(stepper, lennard_jones, [argon(), trimer], max_steps=5))
+
+
+def test_ase_reads_the_frames_with_their_results(
+    argon, trimer, lennard_jones, tmp_path
+):
+    results = molecular_dynamics(
+        [argon(), trimer], lennard_jones, steps=6, record_every=2, trajectory=tmp_path
+    )
+    for system, result in enumerate(results):
+        frames = ase.io.read(frame_file(tmp_path, system), index=":")
+        assert [f.info["step"] for f in frames] == [0, 2, 4, 6]
+        assert [f.info["time_fs"] for f in frames] == [0.0, 2.0, 4.0, 6.0]
+        last = frames[-1]
+        np.testing.assert_array_equal(last.positions, result.atoms.positions)
+        np.testing.assert_array_equal(last.get_momenta(), result.atoms.get_momenta())
+        assert last.get_potential_energy() == result.energy
+        expected = lennard_jones.compute(last)
+        np.testing.assert_allclose(last.get_forces(), expected.forces, atol=1e-12)
+        if last.pbc.all():
+            stress = last.get_stress(voigt=False)
+            np.testing.assert_allclose(stress, expected.stress[0], atol=1e-12)
+        else:
+            assert "stress" not in last.calc.results
+
+
+def test_reopening_a_folder_writes_nothing_twice(snapshots, tmp_path):
+    folder = TrajectoryFolder(tmp_path)
+    for snapshot in snapshots[:4]:
+        folder.write(snapshot)
+        folder.write(snapshot)
+    folder.close()
+    again = TrajectoryFolder(tmp_path)
+    for snapshot in snapshots[2:]:
+        again.write(snapshot)
+    again.close()
+    for system in (0, 1):
+        frames = ase.io.read(frame_file(tmp_path, system), index=":")
+        assert [f.info["step"] for f in frames] == [0, 1, 2, 3, 4, 5]
+        np.testing.assert_array_equal(
+            frames[4].positions, snapshots[4].positions[snapshots[4].atom_range(system)]
+        )
+
+
+def test_a_growing_file_is_read_frame_by_frame(snapshots, tmp_path):
+    folder = TrajectoryFolder(tmp_path)
+    folder.write(snapshots[0])
+    file = TrajectoryFile(frame_file(tmp_path, 0))
+    assert len(file) == 1
+    folder.write(snapshots[1])
+    folder.write(snapshots[2])
+    assert len(file) == 1
+    assert file.refresh() == 3
+    np.testing.assert_array_equal(file[2].positions, snapshots[2].positions[:4])
+    assert [f.info["step"] for f in file[1:]] == [1, 2]
+    assert file[-1].info["step"] == 2
+    assert [f.info["step"] for f in file] == [0, 1, 2]
+    file.close()
+    folder.close()
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(StructureError, match="no trajectory"):
+        TrajectoryFile(tmp_path / "00000.traj")
+
+
+def test_a_snapshot_does_not_change_when_the_run_goes_on(argon, lennard_jones):
+    going = run(NVE(timestep_fs=4.0), lennard_jones, argon(), max_steps=5)
+    iterator = iter(going)
+    first = next(iterator)
+    names = ("positions", "momenta", "forces", "cell", "energy", "stress")
+    before = {name: getattr(first, name).copy() for name in names}
+    list(iterator)
+    for name in names:
+        np.testing.assert_array_equal(getattr(first, name), before[name], name)
+
+
+def test_writing_into_a_snapshot_does_not_change_the_run(argon, lennard_jones):
+    untouched = list(run(FIRE(), lennard_jones, argon(), max_steps=6))
+    meddled = []
+    for snapshot in run(FIRE(), lennard_jones, argon(), max_steps=6):
+        meddled.append(snapshot.positions.copy())
+        snapshot.positions[:] = 0.0
+        snapshot.forces[:] = 1e6
+        snapshot.cell[:] = 1.0
+        snapshot.ids[:] = 9
+    for positions, snapshot in zip(meddled, untouched, strict=True):
+        np.testing.assert_array_equal(positions, snapshot.positions)
+
+
+def test_a_state_is_replaced_and_never_changed(argon, lennard_jones):
+    for stepper in (FIRE(), NVE(timestep_fs=4.0)):
+        going = run(stepper, lennard_jones, argon(), max_steps=3)
+        state = going.state
+        positions = state.system.batch.positions.clone()
+        forces = state.system.prediction.forces.clone()
+        list(going)
+        assert going.state is not state
+        assert state.step == 0
+        assert (state.system.batch.positions == positions).all()
+        assert (state.system.prediction.forces == forces).all()
