@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import ase
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from gnndesign.errors import ShapeError, StructureError
@@ -94,8 +94,8 @@ class AtomicBatch:
         return torch.linalg.det(self.cell).abs()
 
     def sum_over_atoms(
-        self, values: Float[Tensor, "n_atoms ..."]
-    ) -> Float[Tensor, "n_systems ..."]:
+        self, values: Shaped[Tensor, "n_atoms ..."]
+    ) -> Shaped[Tensor, "n_systems ..."]:
         """Sum a per-atom quantity over the atoms of each structure."""
         if values.shape[0] != self.n_atoms:
             raise ShapeError(

@@ -61,8 +61,9 @@ def find_neighbors(batch: AtomicBatch, cutoff: float) -> NeighborList:
     cells = batch.cell.detach().cpu().double().numpy()
     pbc = batch.pbc.cpu().numpy()
     finder = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True)
-    pairs: list[Tensor] = []
-    shifts: list[Tensor] = []
+    # A batch may be empty: everything in it has ended.
+    pairs = [torch.zeros((0, 2), dtype=torch.int64)]
+    shifts = [torch.zeros((0, 3), dtype=torch.int64)]
     start = 0
     for system, n_atoms in enumerate(batch.atoms_per_system.tolist()):
         ij, shift = finder.compute(

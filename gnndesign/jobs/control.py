@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-from gnndesign.jobs.store import JobState, JobStatus, JobStore
+from gnndesign.jobs.states import JobState, JobStatus
+from gnndesign.jobs.store import JobStore
 
 STOP_WITHIN_S = 0.5
 """A step that is under way when a stop is asked for may take so long to end."""
@@ -57,7 +58,8 @@ class Control:
         self._paused = False
         self._over = threading.Event()
         self._last = JobStatus(state=JobState.RUNNING)
-        self._written = 0.0
+        self._written = self._last
+        self._written_at = 0.0
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Control:
@@ -86,7 +88,7 @@ class Control:
         return self.stopping
 
     def progress(self, progress: Progress, device: str) -> None:
-        """Take progress; written at most five times a second."""
+        """Take progress; written at most five times a second, the last one always."""
         with self.guard:
             if self._last.state.is_over:
                 return
@@ -97,8 +99,13 @@ class Control:
                 message=progress.message,
                 device=device,
             )
-        if time.monotonic() - self._written >= _STATUS_EVERY_S:
-            self.write(self._last)
+            self._write_if_due()
+
+    def count(self, done: int) -> None:
+        """Take the number of steps made, between two moments worth a message."""
+        with self.guard:
+            if not self._last.state.is_over:
+                self._last = replace(self._last, done=done)
 
     def hear(self) -> None:
         """Look for wishes now; the thread does so twenty times a second."""
@@ -115,9 +122,13 @@ class Control:
         with self.guard:
             if self._last.state.is_over:
                 return
-            self._last = status
+            self._last = self._written = status
             self._store.write_status(status)
-            self._written = time.monotonic()
+            self._written_at = time.monotonic()
+
+    def _write_if_due(self) -> None:
+        if time.monotonic() - self._written_at >= _STATUS_EVERY_S:
+            self.write(self._last)
 
     def end(self, state: JobState, message: str) -> None:
         """Write the last status."""
@@ -127,6 +138,9 @@ class Control:
         deadline: float | None = None
         while not self._over.wait(_POLL_S):
             self.hear()
+            with self.guard, suppress(OSError):
+                if self._last != self._written:
+                    self._write_if_due()
             if not self.stopping:
                 continue
             deadline = deadline or time.monotonic() + STOP_WITHIN_S

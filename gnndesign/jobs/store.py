@@ -20,9 +20,8 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -32,46 +31,8 @@ from filelock import FileLock
 from gnndesign.disk import data_folder, is_locked, write_atomically
 from gnndesign.errors import JobError
 from gnndesign.jobs.spec import JobSpec
+from gnndesign.jobs.states import JobState, JobStatus, Wishes
 from gnndesign.simulation.trajectory import TrajectoryFile, frame_file
-
-
-class JobState(StrEnum):
-    """Where a job is in its life."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    PAUSED = "paused"
-    FINISHED = "finished"
-    STOPPED = "stopped"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
-    """Its worker died; it can be resumed from its checkpoint."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more happens unless somebody resumes it."""
-        return self not in (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobStatus:
-    """How far a job is.
-
-    Attributes:
-        state: where it is in its life.
-        done: steps made, or trials told.
-        total: steps or trials wanted.
-        message: one sentence for a person.
-        device: what it runs on; empty before it runs.
-        updated: when this was written, ISO 8601 in UTC.
-    """
-
-    state: JobState
-    done: int = 0
-    total: int = 0
-    message: str = ""
-    device: str = ""
-    updated: str = ""
 
 
 class JobStore:
@@ -227,10 +188,11 @@ class JobStore:
         write_atomically(self.folder / "extend", str(total))
 
     def wishes(self) -> Wishes:
-        """What was asked of the worker."""
+        """What was asked of the worker; who removed the job wants it to stop."""
         extend = self.folder / "extend"
+        is_there = (self.folder / "spec.json").exists()
         return Wishes(
-            stop=(self.folder / "stop").exists(),
+            stop=(self.folder / "stop").exists() or not is_there,
             pause=(self.folder / "pause").exists(),
             total=int(extend.read_text("utf-8")) if extend.is_file() else None,
         )
@@ -274,23 +236,8 @@ class JobStore:
         try:
             data: dict[str, Any] = json.loads(path.read_text("utf-8"))
             return JobStatus(state=JobState(data.pop("state")), **data)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise JobError(f"{path} cannot be read: {error}") from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What was asked of the worker.
-
-    Attributes:
-        stop: end the job.
-        pause: wait.
-        total: steps or trials in all, instead of what the spec says.
-    """
-
-    stop: bool
-    pause: bool
-    total: int | None
 
 
 def jobs_folder(home: Path | None = None) -> Path:

@@ -48,6 +48,7 @@ def run_simulation(
 
     def before_step() -> None:
         going.max_steps = control.total or wanted
+        control.count(going.state.step)
         if control.should_stop():
             going.stop()
 

@@ -19,7 +19,8 @@ from gnndesign.errors import JobError
 from gnndesign.jobs.control import Control, Progress
 from gnndesign.jobs.local import start_worker, worker_lock
 from gnndesign.jobs.spec import JobKind, JobSpec
-from gnndesign.jobs.store import JobState, JobStatus, JobStore, jobs_folder, list_jobs
+from gnndesign.jobs.states import JobState, JobStatus
+from gnndesign.jobs.store import JobStore, jobs_folder, list_jobs
 from gnndesign.jobs.tasks import run_search, run_simulation
 from gnndesign.potentials.base import Potential
 from gnndesign.potentials.catalog import choose_device, load_potential
@@ -142,7 +143,8 @@ class Worker:
 
     def _abandon(self) -> None:
         """End this process in the midst of a step, and leave the queue to another."""
-        start_worker(self.home)
+        if self.home.is_dir():
+            start_worker(self.home)
         os._exit(0)
 
 

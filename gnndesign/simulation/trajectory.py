@@ -69,6 +69,7 @@ class TrajectoryFolder:
             frames = TrajectoryFile(path)
             if len(frames):
                 self._last_step[system] = int(frames[-1].info["step"])
+            frames.close()
         self._writers[system] = ASEWriter(str(path), mode="a")
 
 

@@ -1,0 +1,133 @@
+import re
+import shutil
+import time
+from contextlib import suppress
+
+import ase.build
+import psutil
+import pytest
+
+from gnndesign.errors import JobError
+from gnndesign.jobs.local import stop_worker
+from gnndesign.jobs.spec import JobSpec
+from gnndesign.jobs.store import list_jobs
+
+
+def _worker_pids(home):
+    log = home / "worker.log"
+    text = log.read_text("utf-8") if log.is_file() else ""
+    return [int(pid) for pid in re.findall(r"worker (\d+) serves", text)]
+
+
+def _stop_jobs(home):
+    for job in list_jobs(home):
+        # A test may have damaged it.
+        with suppress(JobError):
+            if not job.status().state.is_over:
+                job.request_stop()
+
+
+def _end_workers(home):
+    """Stop what runs in a home folder, kill what does not listen, remove the folder."""
+    _stop_jobs(home)
+    try:
+        stop_worker(home)
+    except JobError:
+        for pid in _worker_pids(home):
+            if psutil.pid_exists(pid) and str(home) in psutil.Process(pid).cmdline():
+                psutil.Process(pid).kill()
+    # A worker that was only starting ends when its folder is gone.
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A home folder of a test's own."""
+    yield tmp_path / "home"
+    _end_workers(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def _warm_home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("warm") / "home"
+    yield home
+    _end_workers(home)
+
+
+@pytest.fixture
+def warm_home(_warm_home):
+    """A home folder whose worker serves many tests."""
+    yield _warm_home
+    _stop_jobs(_warm_home)
+
+
+@pytest.fixture(scope="session")
+def worker_pids():
+    """Gives the process ids of all workers that ever served a home folder."""
+    return _worker_pids
+
+
+@pytest.fixture(scope="session")
+def until():
+    """Waits until something is true."""
+
+    def wait(condition, timeout_s=40.0):
+        deadline = time.monotonic() + timeout_s
+        while not (value := condition()):
+            assert time.monotonic() < deadline, "waited in vain"
+            time.sleep(0.01)
+        return value
+
+    return wait
+
+
+@pytest.fixture
+def argon():
+    """Makes rattled cubes of fcc argon, 4 n^3 atoms."""
+
+    def make(n=1, lattice=5.3):
+        atoms = ase.build.bulk("Ar", "fcc", lattice, cubic=True) * (n, n, n)
+        atoms.rattle(0.1, seed=7)
+        return atoms
+
+    return make
+
+
+@pytest.fixture
+def relaxation(argon):
+    """Makes specs of relaxations with the Lennard-Jones potential."""
+
+    def make(*structures, **parameters):
+        return JobSpec.create(
+            "relax",
+            potential="lennard-jones",
+            structures=structures or [argon()],
+            parameters={"steps": 200, "max_force": 0.005, "cell": None} | parameters,
+            device="cpu",
+        )
+
+    return make
+
+
+@pytest.fixture
+def dynamics(argon):
+    """Makes specs of Langevin dynamics with the Lennard-Jones potential."""
+
+    def make(*structures, **parameters):
+        defaults = {
+            "ensemble": "langevin",
+            "temperature_K": 40.0,
+            "timestep_fs": 2.0,
+            "steps": 100,
+            "record_every": 1,
+            "seed": 3,
+        }
+        return JobSpec.create(
+            "dynamics",
+            potential="lennard-jones",
+            structures=structures or [argon()],
+            parameters=defaults | parameters,
+            device="cpu",
+        )
+
+    return make

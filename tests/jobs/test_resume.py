@@ -1,0 +1,108 @@
+"""What is left after the death of a worker, and that nothing is lost by it."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from gnndesign.jobs.local import resume, stop_worker, submit, wait
+from gnndesign.jobs.spec import JobSpec
+from gnndesign.jobs.states import JobState
+from gnndesign.potentials.catalog import load_potential
+from gnndesign.search.objectives import LatticeConstant
+from gnndesign.search.space import PrototypeSpace
+from gnndesign.search.study import load_search, search_compositions
+from gnndesign.simulation.dynamics import molecular_dynamics
+from gnndesign.simulation.trajectory import TrajectoryFile
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_been(
+    home, argon, dynamics, until, tmp_path, worker_pids
+):
+    store = submit(dynamics(argon(2), steps=100_000, record_every=2), home)
+    until(store.checkpoint.is_file)
+    n_then = len(store.metrics()[0])
+    until(lambda: len(store.metrics()[0]) > n_then + 5)
+    os.kill(worker_pids(home)[0], signal.SIGKILL)
+    until(lambda: store.status().state is JobState.INTERRUPTED, 5.0)
+    written = store.metrics()[0][-1]["step"]
+    steps = written + 20
+
+    resume(store, total=steps)
+    wait(store)
+    status = store.status()
+    assert (status.state, status.done) == (JobState.FINISHED, steps)
+    assert len(worker_pids(home)) == 2
+
+    parameters = {k: v for k, v in store.spec.parameters.items() if k != "steps"}
+    expected = molecular_dynamics(
+        argon(2),
+        load_potential("lennard-jones", "cpu"),
+        **parameters,
+        steps=steps,
+        trajectory=tmp_path / "uninterrupted",
+    )
+    rows = store.metrics()[0]
+    assert [row["step"] for row in rows] == list(range(0, steps + 1, 2))
+    for name in ("energy", "kinetic_energy", "max_force", "pressure_GPa"):
+        expected_values = getattr(expected.history, name).tolist()
+        assert [row[name] for row in rows] == expected_values
+    frames = store.trajectory()
+    others = TrajectoryFile(tmp_path / "uninterrupted" / "00000.traj")
+    assert len(frames) == len(others) == len(rows)
+    for frame, other in zip(frames, others, strict=True):
+        np.testing.assert_array_equal(frame.positions, other.positions)
+        np.testing.assert_array_equal(frame.get_momenta(), other.get_momenta())
+        assert frame.get_potential_energy() == other.get_potential_energy()
+    frames.close()
+    others.close()
+    stop_worker(home)
+
+
+@pytest.fixture
+def oxides():
+    return PrototypeSpace(
+        prototype="rocksalt", sites={"A": ("Mg", "Ca", "Sr", "Ba"), "X": ("O",)}
+    )
+
+
+def test_a_stopped_search_goes_on_and_finds_what_one_in_a_script_finds(
+    warm_home, oxides, until, tmp_path
+):
+    objective = LatticeConstant(target=7.4)
+    parameters = {"batch_size": 1, "max_force": 0.05, "max_steps": 300, "seed": 5}
+    spec = JobSpec.create(
+        "search",
+        potential="lennard-jones",
+        parameters={
+            "space": oxides.to_dict(),
+            "objectives": [objective.to_dict()],
+            "n_trials": 3,
+            **parameters,
+        },
+        device="cpu",
+    )
+    store = submit(spec, warm_home)
+    until(lambda: store.status().done >= 1)
+    store.request_stop()
+    wait(store)
+    stopped = store.status()
+    assert stopped.state in (JobState.STOPPED, JobState.FINISHED)
+    resume(store, total=4)
+    wait(store)
+    status = store.status()
+    assert (status.state, status.done, status.total) == (JobState.FINISHED, 4, 4)
+    found = load_search(store.study_file)
+    expected = search_compositions(
+        oxides,
+        objective,
+        load_potential("lennard-jones", "cpu"),
+        4,
+        tmp_path / "script.db",
+        **parameters,
+    )
+    assert {t.formula: t.values for t in found.evaluated} == {
+        t.formula: t.values for t in expected.evaluated
+    }
+    assert len(found.evaluated) == 4

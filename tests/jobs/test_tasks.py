@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+
+from gnndesign.jobs import tasks
+from gnndesign.jobs.control import Control
+from gnndesign.jobs.store import JobStore
+from gnndesign.jobs.tasks import run_simulation
+from gnndesign.potentials.catalog import load_potential
+
+
+class Death(BaseException):
+    """What a worker does not survive."""
+
+
+def make_control(store):
+    return Control(store, on_deadline=lambda: None)
+
+
+def finish(store, control=None):
+    potential = load_potential("lennard-jones", "cpu")
+    control = control or make_control(store)
+    return list(run_simulation(store, store.spec, potential, control))
+
+
+def rows_of(store):
+    return store.metrics()[0]
+
+
+def assert_same_run(store, other):
+    """The same frames and metrics, bit by bit, none twice and none missing."""
+    assert rows_of(store) == rows_of(other)
+    for system in range(len(store.spec.structures)):
+        frames, others = store.trajectory(system), other.trajectory(system)
+        assert len(frames) == len(others)
+        for frame, other_frame in zip(frames, others, strict=True):
+            assert frame.info["step"] == other_frame.info["step"]
+            np.testing.assert_array_equal(frame.positions, other_frame.positions)
+            np.testing.assert_array_equal(frame.cell.array, other_frame.cell.array)
+            np.testing.assert_array_equal(frame.get_forces(), other_frame.get_forces())
+            assert frame.get_potential_energy() == other_frame.get_potential_energy()
+        frames.close()
+        others.close()
+
+
+@pytest.mark.parametrize("every", [1, 4])
+@pytest.mark.parametrize("at", ["before the frame", "after the frame"])
+def test_a_checkpoint_written_at_any_moment_leaves_no_gap(
+    home, dynamics, monkeypatch, every, at
+):
+    spec = dynamics(steps=20, record_every=every)
+    whole, killed = JobStore.create(spec, home), JobStore.create(spec, home)
+    finish(whole)
+    control = make_control(killed)
+    write = tasks.TrajectoryFolder.write
+
+    def die_at_step_12(self, snapshot):
+        if snapshot.step == 12:
+            if at == "after the frame":
+                write(self, snapshot)
+            # The thread that watches may save at any moment.
+            control.save()
+            raise Death
+        write(self, snapshot)
+
+    monkeypatch.setattr(tasks.TrajectoryFolder, "write", die_at_step_12)
+    with pytest.raises(Death):
+        finish(killed, control)
+    monkeypatch.undo()
+    finish(killed)
+    assert_same_run(killed, whole)
+
+
+def test_a_checkpoint_between_two_frames_keeps_the_steps_made(
+    home, dynamics, monkeypatch
+):
+    store = JobStore.create(dynamics(steps=20, record_every=10), home)
+    control = make_control(store)
+    steps = []
+
+    def should_stop():
+        steps.append(len(steps))
+        if len(steps) == 16:
+            control.save()
+            raise Death
+        return False
+
+    monkeypatch.setattr(control, "should_stop", should_stop)
+    with pytest.raises(Death):
+        finish(store, control)
+    counted = make_control(store)
+    steps.clear()
+    monkeypatch.setattr(counted, "should_stop", lambda: steps.append(0))
+    finish(store, counted)
+    # 15 of the 20 steps were made before.
+    assert len(steps) == 5
+
+
+def test_structures_that_have_ended_are_not_written_twice(
+    home, argon, relaxation, monkeypatch
+):
+    spec = relaxation(argon(lattice=5.25), argon(lattice=6.0), max_force=0.02)
+    whole, killed = JobStore.create(spec, home), JobStore.create(spec, home)
+    finish(whole)
+    ended = sorted(r["step"] for r in rows_of(whole) if r["status"] == "CONVERGED")
+    assert ended[0] < ended[1], "wanted structures that end at different steps"
+    control = make_control(killed)
+    write = tasks.MetricsWriter.write
+
+    def die_behind_the_first_end(self, snapshot):
+        write(self, snapshot)
+        if snapshot.step == 1:
+            control.save()
+        if snapshot.step == ended[0]:
+            raise Death
+
+    monkeypatch.setattr(tasks.MetricsWriter, "write", die_behind_the_first_end)
+    with pytest.raises(Death):
+        finish(killed, control)
+    monkeypatch.undo()
+    finish(killed)
+    assert_same_run(killed, whole)
+
+
+def test_a_torn_line_and_a_torn_frame_are_written_again(home, dynamics, monkeypatch):
+    spec = dynamics(steps=20)
+    whole, killed = JobStore.create(spec, home), JobStore.create(spec, home)
+    finish(whole)
+    write = tasks.MetricsWriter.write
+
+    def die_in_the_middle_of_a_line(self, snapshot):
+        write(self, snapshot)
+        if snapshot.step == 9:
+            raise Death
+
+    monkeypatch.setattr(tasks.MetricsWriter, "write", die_in_the_middle_of_a_line)
+    with pytest.raises(Death):
+        finish(killed)
+    monkeypatch.undo()
+    metrics = killed.folder / "metrics.jsonl"
+    metrics.write_bytes(metrics.read_bytes()[:-30])
+    with (killed.trajectory_folder / "00000.traj").open("ab") as file:
+        file.write(b"half a frame, not counted in the header")
+    finish(killed)
+    assert_same_run(killed, whole)
+
+
+def test_a_relaxation_that_is_over_has_nothing_left_to_do(home, relaxation):
+    store = JobStore.create(relaxation(), home)
+    finish(store)
+    before = rows_of(store)
+    assert finish(store) == []
+    assert rows_of(store) == before
+
+
+def test_more_steps_asked_for_at_the_last_one_are_made(home, dynamics, monkeypatch):
+    store = JobStore.create(dynamics(steps=5), home)
+    control = make_control(store)
+    hear = control.hear
+
+    def wish_then_hear():
+        store.extend(8)
+        hear()
+
+    monkeypatch.setattr(control, "hear", wish_then_hear)
+    assert finish(store, control)[-1].done == 8
+    assert rows_of(store)[-1]["status"] == "FINISHED"
