@@ -41,9 +41,11 @@ def run_simulation(
     every = int(spec.parameters.get("record_every", 1))
     going = _start_or_resume(store, spec, stepper, potential, control.total or wanted)
     frames = TrajectoryFolder(store.trajectory_folder)
-    written = going.state
+    written: Any = None
 
     def save() -> None:
+        if written is None:
+            return  # Nothing new; without a checkpoint the run starts anew.
         save_state(store.checkpoint, _reported(going, written, every))
 
     def before_step() -> None:
@@ -139,9 +141,7 @@ class MetricsWriter:
             status = Status(int(snapshot.status[index]))
             last_step, last_status = self._last.get(system, (-1, ""))
             ended = status not in (Status.RUNNING, Status[last_status or "RUNNING"])
-            if not (
-                snapshot.step > last_step or (snapshot.step == last_step and ended)
-            ):
+            if snapshot.step <= last_step and not ended:
                 continue
             self._last[system] = snapshot.step, status.name
             self._file.write(json.dumps(_row(snapshot, index, system)) + "\n")

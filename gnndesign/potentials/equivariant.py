@@ -37,6 +37,7 @@ from gnndesign.potentials.irreps import (
     Gate,
     Linear,
     channels_of,
+    coupling_paths,
     irrep,
     irreps,
 )
@@ -70,27 +71,6 @@ class EquivariantParameters:
     radial_hidden: tuple[int, ...]
     readout_hidden: int
     envelope: Envelope
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """One way of coupling a sender's irrep with a harmonic into a receiver's irrep."""
-
-    sender: Irrep
-    harmonic: Irrep
-    receiver: Irrep
-
-
-def coupling_paths(features: Irreps, harmonics: Irreps, wanted: Irreps) -> list[Path]:
-    """All allowed paths, by sender, then harmonic, then receiver, each by rising l."""
-    receivers = channels_of(wanted)
-    return [
-        Path(sender, harmonic.ir, receiver)
-        for sender in channels_of(features)
-        for harmonic in harmonics
-        for receiver in sorted(sender * harmonic.ir)
-        if receiver in receivers
-    ]
 
 
 class RadialNetwork(nn.Module):

@@ -6,6 +6,7 @@ e3nn's algebra with another memory layout: channel-last, one tensor an irrep.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -43,6 +44,27 @@ def channels_of(blocks: Irreps) -> Mapping[Irrep, int]:
 def merge(blocks: Irreps) -> Irreps:
     """The same irreps with equal ones in one block."""
     return irreps((mul, ir) for ir, mul in channels_of(blocks).items())
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One way of coupling a sender's irrep with a harmonic into a receiver's irrep."""
+
+    sender: Irrep
+    harmonic: Irrep
+    receiver: Irrep
+
+
+def coupling_paths(features: Irreps, harmonics: Irreps, wanted: Irreps) -> list[Path]:
+    """All allowed paths, by sender, then harmonic, then receiver, each by rising l."""
+    receivers = channels_of(wanted)
+    return [
+        Path(sender, harmonic.ir, receiver)
+        for sender in channels_of(features)
+        for harmonic in harmonics
+        for receiver in sorted(sender * harmonic.ir)
+        if receiver in receivers
+    ]
 
 
 class Linear(nn.Module):

@@ -121,6 +121,35 @@ def test_structures_that_have_ended_are_not_written_twice(
     assert_same_run(killed, whole)
 
 
+@pytest.mark.parametrize("lattice", [5.5, 6.0])
+def test_a_structure_that_has_ended_between_two_frames_is_not_lost(
+    home, argon, relaxation, monkeypatch, lattice
+):
+    spec = relaxation(
+        argon(lattice=5.25), argon(lattice=lattice), max_force=0.02, record_every=1000
+    )
+    whole, killed = JobStore.create(spec, home), JobStore.create(spec, home)
+    finish(whole)
+    first_end = min(r["step"] for r in rows_of(whole) if r["status"] == "CONVERGED")
+    # The second structure begins at its minimum.
+    assert (first_end == 0) == (lattice == 6.0)
+    control = make_control(killed)
+    write = tasks.TrajectoryFolder.write
+
+    def die_before_the_first_end(self, snapshot):
+        if snapshot.step == first_end:
+            control.save()
+            raise Death
+        write(self, snapshot)
+
+    monkeypatch.setattr(tasks.TrajectoryFolder, "write", die_before_the_first_end)
+    with pytest.raises(Death):
+        finish(killed, control)
+    monkeypatch.undo()
+    finish(killed)
+    assert_same_run(killed, whole)
+
+
 def test_a_torn_line_and_a_torn_frame_are_written_again(home, dynamics, monkeypatch):
     spec = dynamics(steps=20)
     whole, killed = JobStore.create(spec, home), JobStore.create(spec, home)

@@ -208,6 +208,7 @@ def test_a_relaxation_can_be_stopped(argon, lennard_jones):
     assert [r.status for r in result] == [Status.STOPPED] * 2
     assert [r.steps for r in result] == [4, 4]
     assert np.isfinite(result[0].energy)
+    assert result[0].history.step.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_an_overlap_is_refused_with_its_atoms_named(lennard_jones, trimer):
