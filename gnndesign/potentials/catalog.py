@@ -67,7 +67,7 @@ _OFFERS: dict[str, _Offer] = {
             notes=(
                 _SOFT,
                 "Bulk modulus of Fe about half the reference.",
-                _HANDED.format("0.005"),
+                _HANDED.format("0.1"),
                 _MOLECULES,
             ),
         ),
@@ -89,7 +89,7 @@ _OFFERS: dict[str, _Offer] = {
                 _SOFT,
                 "Bulk modulus of Fe about half the reference.",
                 "c axis of LiCoO2 too short: 13.5 Å against 14.05 Å.",
-                _HANDED.format("0.2"),
+                _HANDED.format("0.3"),
                 _MOLECULES,
             ),
         ),
