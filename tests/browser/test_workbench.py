@@ -132,6 +132,7 @@ def test_a_restarted_kernel_finds_the_running_job_with_its_history(
     desk.choose("Potential", "lennard-jones")
     desk.turn_to("Dynamics")
     desk.fill("Steps", "1000000")
+    desk.fill("Temperature (K)", "3000")
     desk.press("Run")
     desk.expect_state(r"^running · [1-9]\d", within_s=60)
 
