@@ -9,12 +9,13 @@ import torch
 
 from gnndesign.errors import (
     CheckpointError,
+    MissingDependencyError,
     ParameterError,
     StructureError,
     UnsupportedElementError,
 )
 from gnndesign.potentials.adapters import chgnet as chgnet_adapter
-from gnndesign.potentials.adapters import sevennet
+from gnndesign.potentials.adapters import packaged, sevennet
 from gnndesign.potentials.catalog import (
     MPTRJ_ELEMENTS,
     choose_device,
@@ -189,6 +190,12 @@ def test_a_changed_architecture_is_refused(tmp_path):
 def test_a_checkpoint_that_the_package_lacks_is_named():
     with pytest.raises(CheckpointError, match=r"no file nothing\.pth"):
         sevennet.packaged_checkpoint("nothing.pth")
+
+
+def test_a_missing_package_is_named_with_what_to_type(monkeypatch):
+    monkeypatch.setattr(packaged, "find_spec", lambda _name: None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'chgnet>=0.4.2"):
+        chgnet_adapter.packaged_checkpoint()
 
 
 def test_chgnet_refuses_an_isolated_atom_with_a_way_out(chgnet):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from contextlib import redirect_stdout
-from importlib.util import find_spec
 from pathlib import Path
 
 import ase
@@ -16,8 +15,9 @@ import numpy as np
 import torch
 
 from gnndesign.batch import AtomicBatch
-from gnndesign.errors import CheckpointError, MissingDependencyError, StructureError
+from gnndesign.errors import StructureError
 from gnndesign.neighbors import NeighborList
+from gnndesign.potentials.adapters.packaged import packaged_file
 from gnndesign.potentials.base import Card, Potential, Prediction
 from gnndesign.structures.convert import to_pymatgen
 from gnndesign.units import EV_PER_A3_TO_GPA
@@ -33,20 +33,8 @@ def packaged_checkpoint() -> Path:
         MissingDependencyError: `chgnet` is not installed.
         CheckpointError: this release of it does not carry the file.
     """
-    spec = find_spec("chgnet")
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingDependencyError(
-            "The CHGNet weights come with the package 'chgnet', which is not "
-            "installed. Type: pip install 'chgnet>=0.4.2,<0.5'."
-        )
-    folder = Path(spec.submodule_search_locations[0]) / "pretrained" / "0.3.0"
-    path = folder / "chgnet_0.3.0_e29f68s314m37.pth.tar"
-    if not path.is_file():
-        raise CheckpointError(
-            f"The installed 'chgnet' has no file {path.name}; wanted the release "
-            "0.4.2. Type: pip install 'chgnet>=0.4.2,<0.5'."
-        )
-    return path
+    file = "pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar"
+    return packaged_file("chgnet", file, release="chgnet>=0.4.2,<0.5")
 
 
 class CHGNetPotential(Potential):

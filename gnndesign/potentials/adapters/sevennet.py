@@ -11,7 +11,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -20,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnndesign.errors import CheckpointError, MissingDependencyError
+from gnndesign.errors import CheckpointError
+from gnndesign.potentials.adapters.packaged import packaged_file
 from gnndesign.potentials.base import Card
 from gnndesign.potentials.equivariant import (
     EquivariantNetwork,
@@ -53,19 +53,8 @@ def packaged_checkpoint(name: str) -> Path:
         MissingDependencyError: `sevenn` is not installed.
         CheckpointError: this release of it does not carry the file.
     """
-    spec = find_spec("sevenn")
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingDependencyError(
-            "The SevenNet weights come with the package 'sevenn', which is not "
-            "installed. Type: pip install 'sevenn>=0.13,<0.14'."
-        )
-    path = Path(spec.submodule_search_locations[0]) / "pretrained_potentials" / name
-    if not path.is_file():
-        raise CheckpointError(
-            f"The installed 'sevenn' has no file {name}; wanted the release 0.13. "
-            "Type: pip install 'sevenn>=0.13,<0.14'."
-        )
-    return path
+    file = f"pretrained_potentials/{name}"
+    return packaged_file("sevenn", file, release="sevenn>=0.13,<0.14")
 
 
 def load_sevennet(path: Path, card: Card, device: torch.device) -> EquivariantPotential:
