@@ -23,6 +23,8 @@ def pixels(locator: Locator) -> Int[np.ndarray, "height width 3"]:
 def drawn_fraction(locator: Locator) -> float:
     """Fraction of the pixels that differ from the background in the corner."""
     picture = pixels(locator)
+    if min(picture.shape[:2]) < 10:
+        return 0.0  # Not laid out yet.
     difference = np.abs(picture - picture[5, 5]).sum(axis=2)
     return float((difference > NOTICEABLE).mean())
 
@@ -56,6 +58,8 @@ def wait_until_changed(
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         after = pixels(locator)
+        if after.shape != before.shape:
+            before = after  # The page was laid out anew; that is no change of content.
         if changed_fraction(before, after) > fraction:
             return after
         locator.page.wait_for_timeout(100)
