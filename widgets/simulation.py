@@ -66,7 +66,10 @@ class SimulationModel(HasTraits):
         final = [_without_results(atoms) for atoms in store.final_structures()]
         word = "relaxed" if self.kind is JobKind.RELAX else "after dynamics"
         self._structure.add(
-            [(f"{atoms.get_chemical_formula()} {word}", atoms) for atoms in final]
+            [
+                (f"{atoms.get_chemical_formula('metal')} {word}", atoms)
+                for atoms in final
+            ]
         )
         return f"Took {len(final)} of {len(spec.structures)} structures to the desk."
 

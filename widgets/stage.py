@@ -174,6 +174,6 @@ class Stage(ipw.VBox):
         with self._lock:
             atoms = self._search.picked_atoms()
             if atoms is not None and self._searching:
-                formula = atoms.get_chemical_formula()
+                formula = atoms.get_chemical_formula("metal")
                 self._say(f"Trial {self._search.picked}: {formula}")
                 self.viewer.view.show(atoms)

@@ -95,7 +95,7 @@ class StructureModel(HasTraits):
         entry = self.current
         atoms = change(entry.atoms)
         self._replace(Entry(name=f"{entry.name}, {what}", atoms=atoms, before=entry))
-        return f"{what}: now {atoms.get_chemical_formula()}, {len(atoms)} atoms."
+        return f"{what}: now {atoms.get_chemical_formula('metal')}, {len(atoms)} atoms."
 
     def undo(self) -> str:
         """Take back the last edit of the current structure.
@@ -244,7 +244,7 @@ class StructurePanel(ipw.VBox):
     def _show(self, _change: object = None) -> None:
         self._listing = True
         labels = [
-            (f"{k + 1}. {entry.name} ({entry.atoms.get_chemical_formula()})", k)
+            (f"{k + 1}. {entry.name} ({entry.atoms.get_chemical_formula('metal')})", k)
             for k, entry in enumerate(self._model.entries)
         ]
         if list(self.desk.options) != labels:
@@ -263,7 +263,7 @@ def _named(name: str, frames: Sequence[ase.Atoms]) -> list[tuple[str, ase.Atoms]
 
 def facts(atoms: ase.Atoms) -> str:
     """Formula, size, cell and space group of a structure, as HTML."""
-    lines = [f"<b>{atoms.get_chemical_formula()}</b>, {len(atoms)} atoms"]
+    lines = [f"<b>{atoms.get_chemical_formula('metal')}</b>, {len(atoms)} atoms"]
     if atoms.cell.rank == 3:
         a, b, c, alpha, beta, gamma = atoms.cell.cellpar()
         lines.append(f"a, b, c = {a:.4f}, {b:.4f}, {c:.4f} Å")

@@ -225,7 +225,7 @@ class StructureView(NGLCanvas):
         )
 
     def _caption(self, atoms: ase.Atoms) -> str:
-        parts = [atoms.get_chemical_formula(), f"{len(atoms)} atoms"]
+        parts = [atoms.get_chemical_formula("metal"), f"{len(atoms)} atoms"]
         if self._live is not None:
             parts.append("live")
         elif self.max_frame > 0:

@@ -70,7 +70,9 @@ class JobSpec:
             StructureError: a structure cannot be written as JSON without loss.
         """
         kind = JobKind(kind)
-        formulas = ", ".join(atoms.get_chemical_formula() for atoms in structures[:3])
+        formulas = ", ".join(
+            atoms.get_chemical_formula("metal") for atoms in structures[:3]
+        )
         more = f" and {len(structures) - 3} more" if len(structures) > 3 else ""
         return cls(
             kind=kind,

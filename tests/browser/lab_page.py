@@ -15,6 +15,7 @@ def run_all_cells(page: Page, *, timeout_s: float = 120) -> None:
     """Click on Run All Cells, and wait until every cell has run without an error."""
     prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
     for _ in range(5):
+        accept_dialogs(page)
         page.click(".lm-MenuBar-item >> text=Run")
         page.click('.lm-Menu-itemLabel >> text="Run All Cells"')
         try:
@@ -31,6 +32,17 @@ def run_all_cells(page: Page, *, timeout_s: float = 120) -> None:
             return
         page.wait_for_timeout(200)
     raise AssertionError(f"Cells still running after {timeout_s} s.")
+
+
+def accept_dialogs(page: Page) -> None:
+    """Accept what JupyterLab asks of its own accord, and say what it was."""
+    dialog = page.locator(".jp-Dialog")
+    for _ in range(3):
+        if not dialog.count():
+            return
+        print(f"JupyterLab asked: {dialog.first.inner_text()}")  # noqa: T201
+        dialog.first.locator("button.jp-mod-accept").click()
+        page.wait_for_timeout(500)
 
 
 def save_notebook(page: Page) -> None:

@@ -98,7 +98,7 @@ def test_a_bad_upload_says_why_and_a_good_one_lands_on_the_desk(desk: StructureM
     assert "bad.cif" in panel.message.value
     assert "Loaded salt.xyz." in panel.message.value
     assert desk.current.name == "salt.xyz"
-    assert "ClNa" in panel.facts.value
+    assert "NaCl" in panel.facts.value
 
 
 @pytest.mark.parametrize("place", range(4))

@@ -60,7 +60,7 @@ def test_nothing_is_built_before_somebody_looks(view: StructureView) -> None:
     view.show(salt())
     assert browser.scenes == []
     browser.ready()
-    assert browser.captions == ["Cl4Na4 · 8 atoms"]
+    assert browser.captions == ["Na4Cl4 · 8 atoms"]
     assert browser.scenes[0]["autoview"]
     view.show(molecule("H2O"), keep_camera=True)
     assert not browser.scenes[1]["autoview"]
@@ -136,7 +136,7 @@ def test_a_frame_that_cannot_be_read_is_reported_and_does_not_stop_the_view(
     assert "the disk is gone" in caplog.text
     view.frame = 2
     assert view.error_message == ""
-    assert browser.captions[-1] == "Cl4Na4 · 8 atoms · frame 3 of 3"
+    assert browser.captions[-1] == "Na4Cl4 · 8 atoms · frame 3 of 3"
 
 
 def test_a_pick_is_told_to_everybody_and_a_failing_listener_is_reported(
