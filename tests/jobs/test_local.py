@@ -2,7 +2,6 @@
 
 import dataclasses
 import shutil
-import sys
 import time
 from datetime import datetime
 
@@ -223,11 +222,10 @@ def test_a_running_job_whose_folder_is_removed_ends(
     assert len(worker_pids(warm_home)) == 1
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="counts processes of the kernel")
-def test_a_step_longer_than_a_second_is_left_in_its_midst(
-    warm_home, argon, dynamics, relaxation, until, worker_pids
+def test_a_stop_acts_within_a_second_also_where_a_step_takes_longer(
+    warm_home, argon, dynamics, relaxation, until
 ):
-    store = submit(dynamics(argon(14), steps=FOREVER), warm_home)
+    store = submit(dynamics(argon(20), steps=FOREVER), warm_home)
     until(lambda: store.status().state is JobState.RUNNING)
     until(lambda: "K." in store.status().message or store.status().state.is_over)
     asked = datetime.now().astimezone()
@@ -237,8 +235,7 @@ def test_a_step_longer_than_a_second_is_left_in_its_midst(
     assert status.state is JobState.STOPPED
     took = datetime.fromisoformat(status.updated) - asked
     assert took.total_seconds() < 1.0
-    # Its worker is gone with the step; a new one takes the next job.
+    # Its worker may be gone with the step; then a new one takes the next job.
     following = submit(relaxation(), warm_home)
     wait(following)
     assert following.status().state is JobState.FINISHED
-    assert len(worker_pids(warm_home)) == 2
