@@ -215,7 +215,7 @@ def check_camera_stays_when_atoms_come_and_go(
     caption = page.locator(".gnndesign-view-caption")
     camera = ask_scene(page, "scene.camera()")
     page.click("button:has-text('halve')")
-    expect(caption).to_have_text("Cl2Na2 · 4 atoms", timeout=20_000)
+    expect(caption).to_have_text("Na2Cl2 · 4 atoms", timeout=20_000)
     wait_until_steady(page)
     assert ask_scene(page, "scene.layers.atoms.count") == 4
     page.click("button:has-text('molecule')")
