@@ -36,7 +36,7 @@ install: $(VENV)/lab.done
 	if [ -n "$(TORCH)" ]; then $(PIP) install $(TORCH); fi
 
 lab: install
-	$(BIN)/jupyter lab --port=$(PORT) notebooks/01_first_crystal.ipynb $(if $(filter 0,$(shell id -u)),--allow-root,)
+	$(BIN)/jupyter lab --port=$(PORT) --LabApp.default_url=/lab/tree/notebooks/01_first_crystal.ipynb $(if $(filter 0,$(shell id -u)),--allow-root,)
 
 test: $(VENV)/test.done
 	$(BIN)/python tests/browser/install_browser.py
