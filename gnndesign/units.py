@@ -20,10 +20,3 @@ EV_PER_A3_TO_GPA = ELEMENTARY_CHARGE_C * 1e30 * 1e-9
 
 FS = 1e-15 * math.sqrt(ELEMENTARY_CHARGE_C / ATOMIC_MASS_KG) * 1e10
 """One femtosecond in Å sqrt(amu/eV), the time unit in which F = m a holds."""
-
-
-def kinetic_temperature(kinetic_energy: float, degrees_of_freedom: int) -> float:
-    """Temperature in K of a kinetic energy in eV: T = 2 K / (n k_B)."""
-    if degrees_of_freedom <= 0:
-        return 0.0
-    return 2.0 * kinetic_energy / (degrees_of_freedom * BOLTZMANN_EV_PER_K)
