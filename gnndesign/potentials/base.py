@@ -160,6 +160,21 @@ class Potential(ABC):
         return PotentialCalculator(self)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slopes:
+    """Atomic energies and the derivatives of their sum.
+
+    Attributes:
+        atomic_energies: (n_atoms,) eV.
+        positions: (n_atoms, 3) eV/Å, dE/dr.
+        strain: (n_systems, 3, 3) eV, dE/dstrain, symmetric.
+    """
+
+    atomic_energies: Float[Tensor, " n_atoms"]
+    positions: Float[Tensor, "n_atoms 3"]
+    strain: Float[Tensor, "n_systems 3 3"]
+
+
 class EnergyModel(Potential):
     """A potential that states its atomic energies; forces and stress follow."""
 
@@ -171,14 +186,26 @@ class EnergyModel(Potential):
 
     @final
     def predict(self, batch: AtomicBatch, edges: NeighborList | None) -> Prediction:
-        """Energies, and forces and stress by automatic differentiation.
+        """Energies, forces and stress; see `energy_and_slopes`."""
+        if edges is None:
+            raise TypeError(f"{type(self).__name__} needs a NeighborList, got None.")
+        found = self.energy_and_slopes(batch.detach(), edges)
+        return Prediction(
+            energy=batch.sum_over_atoms(found.atomic_energies),
+            atomic_energies=found.atomic_energies,
+            forces=-found.positions,
+            stress=stress_from_virial(batch, found.strain),
+        )
+
+    def energy_and_slopes(self, batch: AtomicBatch, edges: NeighborList) -> Slopes:
+        """Energies and their derivatives, here by automatic differentiation.
+
+        A subclass with a faster way of its own overrides it.
 
         Stress: every position and lattice vector is multiplied by (1 + strain), and
         stress = (1/V) dE/dstrain at zero strain (Knuth et al., Comput. Phys. Commun.
         190, 33 (2015), eq. 5), symmetrised.
         """
-        if edges is None:
-            raise TypeError(f"{type(self).__name__} needs a NeighborList, got None.")
         positions = batch.positions.detach().requires_grad_()
         strain = torch.zeros_like(batch.cell, requires_grad=True)
         symmetric = 0.5 * (strain + strain.mT)
@@ -195,12 +222,7 @@ class EnergyModel(Potential):
                 allow_unused=True,
                 materialize_grads=True,
             )
-        return Prediction(
-            energy=batch.sum_over_atoms(atomic.detach()),
-            atomic_energies=atomic.detach(),
-            forces=-slope,
-            stress=stress_from_virial(batch, virial),
-        )
+        return Slopes(atomic_energies=atomic.detach(), positions=slope, strain=virial)
 
 
 def stress_from_virial(
