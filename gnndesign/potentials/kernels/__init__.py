@@ -1,0 +1,1 @@
+"""Fast evaluation of an equivariant network: constants folded, radial weights tabulated."""
