@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import ase
 import numpy as np
 import torch
+from ase.data import chemical_symbols
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
@@ -45,7 +46,8 @@ class AtomicBatch:
 
         Raises:
             StructureError: no structure, a structure without atoms, positions or a
-                cell that are not finite, or a periodic axis without a lattice vector.
+                cell that are not finite or beyond 1e6 Å, a periodic axis without a lattice vector, or
+                periodic lattice vectors that span no volume (area, length).
         """
         if isinstance(structures, ase.Atoms):
             structures = [structures]
@@ -149,24 +151,56 @@ class AtomicBatch:
         ]
 
 
+_FARTHEST = 1e6
+"""Å, a tenth of a millimeter; neighbor searches crash where integers overflow."""
+
+_SHORTEST_VECTOR = 0.25
+"""Å; along a shorter lattice vector any atom would overlap with its own image."""
+
+_SMALLEST_VOLUME = 0.1
+"""Å³ an atom; hydrogen, the smallest atom, has 1.5 at 500 GPa."""
+
+
 def _check_usable(atoms: ase.Atoms, index: int) -> None:
-    name = f"Structure {index} ({atoms.get_chemical_formula() or 'empty'})"
     if len(atoms) == 0:
-        raise StructureError(f"{name} has no atoms; wanted at least one.")
-    for what, array in (("position", atoms.positions), ("cell", atoms.cell.array)):
-        if not np.isfinite(array).all():
-            row = int(np.argwhere(~np.isfinite(array))[0, 0])
+        raise StructureError(f"{_name(atoms, index)} has no atoms; wanted one or more.")
+    cell = atoms.cell.array
+    for what, array in (("position", atoms.positions), ("cell", cell)):
+        usable = np.abs(array) < _FARTHEST  # A NaN is not.
+        if not usable.all():
+            row = int(np.argwhere(~usable)[0, 0])
             raise StructureError(
-                f"{name}: {what} {row} is {array[row].tolist()}; wanted finite Å."
+                f"{_name(atoms, index)}: {what} {row} is {array[row].tolist()}; wanted "
+                f"finite Å, below {_FARTHEST:g}. Correct it, or load the structure anew."
             )
-    lengths = atoms.cell.lengths()
-    if (atoms.pbc & (lengths < 1e-6)).any():
+    pbc = atoms.pbc
+    if not pbc.any():
+        return
+    lengths = np.sqrt((cell * cell).sum(1))
+    if (pbc & (lengths < _SHORTEST_VECTOR)).any():
         raise StructureError(
-            f"{name} is periodic along {atoms.pbc.tolist()} but its lattice vectors "
-            f"have lengths {lengths.round(3).tolist()} Å. Set a cell or switch off pbc."
+            f"{_name(atoms, index)} is periodic along {pbc.tolist()} but its lattice "
+            f"vectors have lengths {lengths.round(3).tolist()} Å. Set a cell or switch "
+            "off pbc."
         )
-    if atoms.pbc.all() and atoms.cell.volume < 1e-3 * len(atoms):
+    volume = abs(np.linalg.det(_with_unit_normals(cell, pbc)))
+    least = _SMALLEST_VOLUME * len(atoms) if pbc.all() else 1e-6 * lengths[pbc].prod()
+    if volume < least:
         raise StructureError(
-            f"{name}: the cell has {atoms.cell.volume:.3g} Å³ for {len(atoms)} atoms; "
-            "its lattice vectors lie in a plane or are far too short."
+            f"{_name(atoms, index)}: its periodic lattice vectors span {volume:.3g} "
+            f"Å^{pbc.sum()} for {len(atoms)} atoms; they lie in a plane or on a line, "
+            "or are far too short. Set another cell or switch off pbc."
         )
+
+
+def _with_unit_normals(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
+    """(3, 3) the periodic lattice vectors, completed by unit vectors normal to them."""
+    if pbc.all():
+        return cell
+    return np.vstack([cell[pbc], np.linalg.svd(cell[pbc])[2][pbc.sum() :]])
+
+
+def _name(atoms: ase.Atoms, index: int) -> str:
+    known = all(0 <= n < len(chemical_symbols) for n in atoms.numbers)
+    formula = atoms.get_chemical_formula() if known else "elements that do not exist"
+    return f"Structure {index} ({formula or 'empty'})"

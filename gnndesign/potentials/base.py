@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
-from gnndesign.errors import UnsupportedElementError
+from gnndesign.errors import StructureError, UnsupportedElementError
 from gnndesign.neighbors import NeighborList, find_neighbors
+from gnndesign.potentials.input_checks import OVERLAP_REACH, refuse_overlap
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -30,14 +32,18 @@ class Prediction:
             potential has no energy of an atom.
         forces: (n_atoms, 3) eV/Å, minus the gradient of the energy.
         stress: (n_systems, 3, 3) eV/Å³, (1/V) dE/dstrain, positive under tension
-            (ASE's sign). Zero for a structure that is not periodic along all axes,
-            where no volume is defined.
+            (ASE's sign). It has a meaning where a structure is periodic along all
+            three axes (`batch.pbc.all(1)`); elsewhere no volume is defined, and it is
+            zero.
+        magnetic_moments_muB: (n_atoms,) Bohr magnetons; None where the potential has
+            none.
     """
 
     energy: Float[Tensor, " n_systems"]
     atomic_energies: Float[Tensor, " n_atoms"] | None
     forces: Float[Tensor, "n_atoms 3"]
     stress: Float[Tensor, "n_systems 3 3"]
+    magnetic_moments_muB: Float[Tensor, " n_atoms"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,17 +82,23 @@ class Card:
         Raises:
             UnsupportedElementError: names the elements and the atoms.
         """
-        where = [k for k, n in enumerate(atomic_numbers) if n not in self.elements]
-        if not where:
+        unknown = set(atomic_numbers).difference(self.elements)
+        if not unknown:
             return
-        numbers = sorted({int(atomic_numbers[k]) for k in where})
-        symbols = ", ".join(chemical_symbols[number] for number in numbers)
+        where = [k for k, number in enumerate(atomic_numbers) if number in unknown]
+        symbols = ", ".join(_symbol(number) for number in sorted(unknown))
         listed = ", ".join(map(str, where[:8])) + (", ..." if len(where) > 8 else "")
         raise UnsupportedElementError(
             f"Potential '{self.name}' knows {len(self.elements)} elements but not "
             f"{symbols} (atoms {listed}). Remove these atoms or choose a potential "
             f"trained on {symbols}."
         )
+
+
+def _symbol(atomic_number: int) -> str:
+    if 0 < atomic_number < len(chemical_symbols):
+        return chemical_symbols[atomic_number]
+    return f"the atomic number {atomic_number}"
 
 
 class Potential(ABC):
@@ -105,6 +117,7 @@ class Potential(ABC):
             energy.
         needs_neighbors: whether an atom that is out of reach of all others is
             refused with a `StructureError`.
+        has_magnetic_moments: whether its predictions have magnetic moments.
     """
 
     card: Card
@@ -113,6 +126,7 @@ class Potential(ABC):
     is_equivariant: bool = True
     is_mirror_symmetric: bool = True
     needs_neighbors: bool = False
+    has_magnetic_moments: bool = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -121,7 +135,11 @@ class Potential(ABC):
 
     @abstractmethod
     def predict(self, batch: AtomicBatch, edges: NeighborList | None) -> Prediction:
-        """Evaluate a batch.
+        """Evaluate a batch that is known to make sense.
+
+        Neither the geometry nor the answer is checked, so that one structure that
+        goes wrong does not end the others: `compute` checks and raises, simulations
+        check every step and mark the structure.
 
         Args:
             batch: on `self.device`. It is not modified.
@@ -138,12 +156,31 @@ class Potential(ABC):
 
         Raises:
             UnsupportedElementError: the potential does not know an element.
-            StructureError: a structure cannot be used.
+            StructureError: a structure cannot be used: its geometry is not finite, has
+                no volume or atoms on top of each other, or the potential's answer is
+                not finite.
         """
         batch = AtomicBatch.from_atoms(structures, device=self.device)
         self.check_elements(batch)
-        edges = None if self.cutoff is None else find_neighbors(batch, self.cutoff)
-        return self.predict(batch, edges)
+        edges = find_neighbors(batch, self.cutoff or OVERLAP_REACH)
+        refuse_overlap(batch, edges)
+        prediction = self.predict(batch, None if self.cutoff is None else edges)
+        self._refuse_not_finite(batch, prediction)
+        return prediction
+
+    def _refuse_not_finite(self, batch: AtomicBatch, prediction: Prediction) -> None:
+        parts = (prediction.energy, prediction.forces, prediction.stress)
+        if math.isfinite(sum(float(part.sum()) for part in parts)):
+            return
+        finite = torch.isfinite(prediction.energy)
+        finite &= torch.isfinite(batch.sum_over_atoms(prediction.forces)).all(1)
+        finite &= torch.isfinite(prediction.stress).all(-1).all(-1)
+        raise StructureError(
+            f"Potential '{self.card.name}' gives structure {int(finite.int().argmin())} "
+            "an energy, force or stress that is not finite. The structure is far from "
+            "what the potential knows: look at its distances and its cell, or choose "
+            "another potential."
+        )
 
     def check_elements(self, batch: AtomicBatch) -> None:
         """Refuse a batch with an element outside `card.elements`.
@@ -229,10 +266,5 @@ def stress_from_virial(
     batch: AtomicBatch, virial: Float[Tensor, "n_systems 3 3"]
 ) -> Float[Tensor, "n_systems 3 3"]:
     """Stress (eV/Å³) from dE/dstrain (eV): divided by the volume, zero without one."""
-    periodic = batch.pbc.all(1)
-    volume = torch.where(periodic, batch.volume, 1.0)
-    return torch.where(
-        periodic[:, None, None],
-        virial / volume[:, None, None],
-        torch.zeros_like(virial),
-    )
+    per_volume = virial / batch.volume[:, None, None]
+    return torch.where(batch.pbc.all(1)[:, None, None], per_volume, 0.0)

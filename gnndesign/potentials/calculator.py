@@ -14,6 +14,7 @@ from gnndesign.potentials.base import Potential
 class PotentialCalculator(Calculator):
     """Energy, free energy (equal to it), forces, stress and energies of one structure.
 
+    Magnetic moments (µB) are given by potentials that have them.
     Stress is given for structures that are periodic along all three axes; others
     raise ASE's PropertyNotImplementedError when asked for it.
     """
@@ -29,6 +30,8 @@ class PotentialCalculator(Calculator):
     def __init__(self, potential: Potential) -> None:
         super().__init__()
         self.potential = potential
+        if potential.has_magnetic_moments:
+            self.implemented_properties = [*self.implemented_properties, "magmoms"]
 
     def calculate(
         self,
@@ -40,7 +43,8 @@ class PotentialCalculator(Calculator):
 
         Raises:
             UnsupportedElementError: the potential does not know an element.
-            StructureError: the structure cannot be used.
+            StructureError: the structure cannot be used, or the potential's answer is
+                not finite.
         """
         super().calculate(atoms, properties, system_changes)
         prediction = self.potential.compute(self.atoms)
@@ -52,6 +56,8 @@ class PotentialCalculator(Calculator):
         }
         if prediction.atomic_energies is not None:
             results["energies"] = prediction.atomic_energies.cpu().numpy()
+        if prediction.magnetic_moments_muB is not None:
+            results["magmoms"] = prediction.magnetic_moments_muB.cpu().numpy()
         if self.atoms is not None and self.atoms.pbc.all():
             stress = prediction.stress[0].cpu().numpy()
             results["stress"] = full_3x3_to_voigt_6_stress(stress)

@@ -7,12 +7,15 @@ of atoms and of bonds, structure by structure; the network then runs on all at o
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import ase
 import numpy as np
 import torch
+from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
 from gnndesign.errors import StructureError
@@ -21,6 +24,9 @@ from gnndesign.potentials.adapters.packaged import packaged_file
 from gnndesign.potentials.base import Card, Potential, Prediction
 from gnndesign.structures.convert import to_pymatgen
 from gnndesign.units import EV_PER_A3_TO_GPA
+
+if TYPE_CHECKING:
+    from chgnet.graph import CrystalGraph
 
 _CUTOFF = 6.0
 """Å, range of CHGNet 0.3.0's atom graph."""
@@ -37,8 +43,12 @@ def packaged_checkpoint() -> Path:
     return packaged_file("chgnet", file, release="chgnet>=0.4.2,<0.5")
 
 
+_MOST_ATOMS_CPU, _MOST_ATOMS_GPU = 128, 2048
+"""In one pass through the network, which keeps 5 MB an atom. On a CPU more are slower."""
+
+
 class CHGNetPotential(Potential):
-    """CHGNet 0.3.0; magnetic moments are not passed on.
+    """CHGNet 0.3.0 with its magnetic moments, which have no sign.
 
     An axis without periodicity is given a lattice vector that leaves more vacuum than
     CHGNet's range, because the package knows periodic structures alone.
@@ -46,6 +56,7 @@ class CHGNetPotential(Potential):
 
     cutoff = None
     needs_neighbors = True
+    has_magnetic_moments = True
 
     def __init__(self, card: Card, device: torch.device) -> None:
         from chgnet.model.model import CHGNet
@@ -70,28 +81,49 @@ class CHGNetPotential(Potential):
                 not defined.
         """
         del edges
-        graphs = [
-            self._graph(atoms, k).to(self.device)
-            for k, atoms in enumerate(batch.to_atoms())
-        ]
-        with warnings.catch_warnings():
-            # chgnet 0.4.2 turns volumes that carry a gradient into plain numbers.
-            warnings.filterwarnings("ignore", "Converting a tensor with requires_grad")
-            output = self._model(graphs, task="efs", return_site_energies=True)
         dtype = batch.positions.dtype
-        atomic = torch.cat(list(output["site_energies"])).detach().reshape(-1).to(dtype)
-        stress = torch.stack(list(output["s"])).detach().to(dtype) / EV_PER_A3_TO_GPA
+        parts = [
+            self._network(graphs)
+            for graphs in _packed(
+                (self._graph(atoms, k) for k, atoms in enumerate(batch.to_atoms())),
+                _MOST_ATOMS_CPU if self.device.type == "cpu" else _MOST_ATOMS_GPU,
+            )
+        ]
+
+        def joined(name: str) -> Tensor:
+            return torch.cat([part[name] for part in parts]).to(dtype)
+
+        atomic = joined("energies")
         # The package takes the volume of left-handed lattice vectors for negative.
-        stress = stress * torch.linalg.det(batch.cell).sign()[:, None, None]
+        hand = torch.linalg.det(batch.cell).sign()[:, None, None]
+        stress = joined("stress") * hand / EV_PER_A3_TO_GPA
         periodic = batch.pbc.all(1)[:, None, None]
         return Prediction(
             energy=batch.sum_over_atoms(atomic),
             atomic_energies=atomic,
-            forces=torch.cat(list(output["f"])).detach().to(dtype),
-            stress=torch.where(periodic, stress, torch.zeros_like(stress)),
+            forces=joined("forces"),
+            stress=torch.where(periodic, stress, 0.0),
+            magnetic_moments_muB=joined("moments"),
         )
 
-    def _graph(self, atoms: ase.Atoms, index: int):  # noqa: ANN202 - chgnet's own type
+    def _network(self, graphs: list[CrystalGraph]) -> dict[str, Tensor]:
+        """One pass: energies and moments (n_atoms,), forces, stress (GPa)."""
+        with warnings.catch_warnings():
+            # chgnet 0.4.2 turns volumes that carry a gradient into plain numbers.
+            warnings.filterwarnings("ignore", "Converting a tensor with requires_grad")
+            output: dict[str, Any] = self._model(
+                [graph.to(str(self.device)) for graph in graphs],
+                task="efsm",
+                return_site_energies=True,
+            )
+        return {
+            "energies": torch.cat(list(output["site_energies"])).detach().reshape(-1),
+            "forces": torch.cat(list(output["f"])).detach(),
+            "stress": torch.stack(list(output["s"])).detach(),
+            "moments": torch.cat(list(output["m"])).detach().reshape(-1),
+        }
+
+    def _graph(self, atoms: ase.Atoms, index: int) -> CrystalGraph:
         open_axes = np.flatnonzero(~atoms.pbc)
         if len(open_axes):
             atoms.center(vacuum=_CUTOFF, axis=tuple(open_axes))
@@ -106,3 +138,19 @@ class CHGNetPotential(Potential):
                 f"without a neighbor within {_CUTOFF:g} Å, for which CHGNet is not "
                 "defined. Bring it closer, remove it, or choose a SevenNet."
             ) from error
+
+
+def _packed(
+    graphs: Iterable[CrystalGraph], most_atoms: int
+) -> Iterator[list[CrystalGraph]]:
+    """As many graphs together as have at most `most_atoms` atoms, but at least one."""
+    pack: list[CrystalGraph] = []
+    n_atoms = 0
+    for graph in graphs:
+        if pack and n_atoms + len(graph.atomic_number) > most_atoms:
+            yield pack
+            pack, n_atoms = [], 0
+        pack.append(graph)
+        n_atoms += len(graph.atomic_number)
+    if pack:
+        yield pack

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import ase
 import numpy as np
 import torch
 
 from gnndesign.potentials.base import Potential, Prediction
+
+Structures: TypeAlias = Sequence[ase.Atoms]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +23,7 @@ class Tolerance:
         energy: eV an atom.
         forces: eV/Å.
         stress: eV/Å³.
+        magnetic_moments_muB: µB.
         step: half the length, Å or strain, of the paths along which the energy is
             compared with the work of the forces.
         gradient: eV/Å (of strain: eV), an atom: the energy difference along such a
@@ -30,6 +34,7 @@ class Tolerance:
     energy: float
     forces: float
     stress: float
+    magnetic_moments_muB: float
     step: float
     gradient: float
     across: float
@@ -42,12 +47,19 @@ TOLERANCE: dict[torch.dtype, Tolerance] = {
         energy=1e-8,
         forces=1e-7,
         stress=1e-8,
+        magnetic_moments_muB=1e-7,
         step=1e-3,
         gradient=1e-7,
         across=1e-9,
     ),
     torch.float32: Tolerance(
-        energy=3e-6, forces=2e-4, stress=5e-6, step=2e-2, gradient=5e-3, across=1e-6
+        energy=3e-6,
+        forces=2e-4,
+        stress=5e-6,
+        magnetic_moments_muB=2e-4,
+        step=2e-2,
+        gradient=5e-3,
+        across=1e-6,
     ),
 }
 """By the floating type that a potential computes in."""
@@ -55,7 +67,7 @@ TOLERANCE: dict[torch.dtype, Tolerance] = {
 
 def same(
     potential: Potential,
-    structures: Sequence[ase.Atoms],
+    structures: Structures,
     got: Prediction,
     expected: Prediction,
     what: str,
@@ -73,11 +85,22 @@ def same(
             expected.atomic_energies,
             10 * tolerance.energy,
         )
+    if (
+        got.magnetic_moments_muB is not None
+        and expected.magnetic_moments_muB is not None
+    ):
+        close(
+            potential,
+            f"magnetic moment, {what}",
+            got.magnetic_moments_muB,
+            expected.magnetic_moments_muB,
+            tolerance.magnetic_moments_muB,
+        )
 
 
 def same_energy(
     potential: Potential,
-    structures: Sequence[ase.Atoms],
+    structures: Structures,
     got: torch.Tensor,
     expected: torch.Tensor,
     what: str,
