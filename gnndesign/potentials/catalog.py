@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import lru_cache
 from pathlib import Path
 
 import torch
 
-from gnndesign.errors import ParameterError
-from gnndesign.potentials.adapters import chgnet, sevennet
+from gnndesign.errors import CheckpointError, ParameterError
 from gnndesign.potentials.base import Card, Potential
+from gnndesign.potentials.files import SUFFIX, read_card, read_potential, sha256
 from gnndesign.potentials.lennard_jones import LennardJones
+from gnndesign.potentials.weights import shipped
 
 MPTRJ_ELEMENTS = tuple(number for number in range(1, 95) if not 84 <= number <= 88)
 """The 89 elements of MPtrj: hydrogen to plutonium without Po, At, Rn, Fr, Ra."""
 
-_MPTRJ = "MPtrj: 1.58 million frames of Materials Project relaxations (2022)"
-_PBE = "DFT, PBE and PBE+U (Materials Project settings)"
 _SOFT = (
     "Trained on near-equilibrium frames, so it is soft: phonons, barriers and thermal "
     "conductivity come out low."
@@ -33,110 +30,103 @@ _HANDED = (
     "Not mirror symmetric: the two hands of a chiral structure differ by about "
     "{} meV an atom."
 )
-_SEVENNET_PAPER = "Y. Park et al., J. Chem. Theory Comput. 20, 4857 (2024)"
+_SEVENNET_NOTES: Mapping[str, tuple[str, ...]] = {
+    "sevennet-0": (
+        _SOFT,
+        "Bulk modulus of Fe about half the reference.",
+        _HANDED.format("0.1"),
+        _MOLECULES,
+    ),
+    "sevennet-l3i5": (
+        _SOFT,
+        "Bulk modulus of Fe about half the reference.",
+        "c axis of LiCoO2 too short: 13.5 Å against 14.05 Å.",
+        _HANDED.format("0.3"),
+        _MOLECULES,
+    ),
+}
+"""Known weak spots of the potentials that ship with gnndesign."""
+
+_CHECKPOINT_SUFFIXES = (".pth", ".pt")
+"""Of SevenNet's own files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Offer:
-    card: Card
-    checkpoint: Callable[[], Path]
-    load: Callable[[Path, Card, torch.device], Potential]
+    card: Callable[[], Card]
+    load: Callable[[Card, torch.device], Potential]
 
 
-def _offer_sevennet(card: Card, file: str) -> _Offer:
-    return _Offer(
-        card=card,
-        checkpoint=lambda: sevennet.packaged_checkpoint(file),
-        load=sevennet.load_sevennet,
+def _sevennet(name: str) -> _Offer:
+    def card() -> Card:
+        return replace(read_card(shipped(name)), name=name, notes=_SEVENNET_NOTES[name])
+
+    def load(card: Card, device: torch.device) -> Potential:
+        potential = read_potential(shipped(name), device)
+        potential.card = card
+        return potential
+
+    return _Offer(card=card, load=load)
+
+
+def _chgnet_card() -> Card:
+    from gnndesign.potentials.adapters.chgnet import packaged_checkpoint
+
+    return Card(
+        name="chgnet",
+        title="CHGNet 0.3.0",
+        licence="modified BSD",
+        level_of_theory="DFT, PBE and PBE+U (Materials Project settings), energies "
+        "with MP2020 corrections",
+        training_data="MPtrj: 1.58 million frames of Materials Project relaxations "
+        "(2022)",
+        n_parameters=412_525,
+        elements=MPTRJ_ELEMENTS,
+        cutoff=6.0,
+        checksum=sha256(packaged_checkpoint()),
+        citation="B. Deng et al., Nat. Mach. Intell. 5, 1031 (2023)",
+        notes=(_SOFT, _CORRECTED, _MOLECULES),
     )
 
 
-_OFFERS: dict[str, _Offer] = {
-    "sevennet-0": _offer_sevennet(
-        Card(
-            name="sevennet-0",
-            title="SevenNet-0 (11 July 2024)",
-            licence="MIT",
-            level_of_theory=f"{_PBE}, energies without corrections",
-            training_data=_MPTRJ,
-            n_parameters=842_440,
-            elements=MPTRJ_ELEMENTS,
-            cutoff=5.0,
-            checksum="",
-            citation=_SEVENNET_PAPER,
-            notes=(
-                _SOFT,
-                "Bulk modulus of Fe about half the reference.",
-                _HANDED.format("0.1"),
-                _MOLECULES,
-            ),
-        ),
-        "SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth",
-    ),
-    "sevennet-l3i5": _offer_sevennet(
-        Card(
-            name="sevennet-l3i5",
-            title="SevenNet-l3i5",
-            licence="MIT",
-            level_of_theory=f"{_PBE}, energies without corrections",
-            training_data=_MPTRJ,
-            n_parameters=1_171_144,
-            elements=MPTRJ_ELEMENTS,
-            cutoff=5.0,
-            checksum="",
-            citation=_SEVENNET_PAPER,
-            notes=(
-                _SOFT,
-                "Bulk modulus of Fe about half the reference.",
-                "c axis of LiCoO2 too short: 13.5 Å against 14.05 Å.",
-                _HANDED.format("0.3"),
-                _MOLECULES,
-            ),
-        ),
-        "SevenNet_l3i5/checkpoint_l3i5.pth",
-    ),
-    "chgnet": _Offer(
-        card=Card(
-            name="chgnet",
-            title="CHGNet 0.3.0",
-            licence="modified BSD",
-            level_of_theory=f"{_PBE}, energies with MP2020 corrections",
-            training_data=_MPTRJ,
-            n_parameters=412_525,
-            elements=MPTRJ_ELEMENTS,
-            cutoff=6.0,
-            checksum="",
-            citation="B. Deng et al., Nat. Mach. Intell. 5, 1031 (2023)",
-            notes=(_SOFT, _CORRECTED, _MOLECULES),
-        ),
-        checkpoint=chgnet.packaged_checkpoint,
-        load=lambda path, card, device: chgnet.CHGNetPotential(card, device),  # noqa: ARG005
+def _load_chgnet(card: Card, device: torch.device) -> Potential:
+    from gnndesign.potentials.adapters.chgnet import CHGNetPotential
+
+    return CHGNetPotential(card, device)
+
+
+_OFFERS: Mapping[str, _Offer] = {
+    **{name: _sevennet(name) for name in _SEVENNET_NOTES},
+    "chgnet": _Offer(card=_chgnet_card, load=_load_chgnet),
+    "lennard-jones": _Offer(
+        card=lambda: LennardJones().card,
+        load=lambda card, device: LennardJones(device=device),  # noqa: ARG005
     ),
 }
 
 
 def list_potentials() -> tuple[str, ...]:
     """Names that `load_potential` takes, the recommended one first."""
-    return (*_OFFERS, "lennard-jones")
+    return tuple(_OFFERS)
 
 
-def potential_card(name: str) -> Card:
-    """The card of a potential, without loading it.
+def potential_card(name: str | Path) -> Card:
+    """The card of a potential.
+
+    Args:
+        name: as `load_potential` takes it.
 
     Raises:
         ParameterError: no potential of this name.
         MissingDependencyError: the package with its weights is not installed.
+        CheckpointError: a file that cannot be loaded.
     """
-    if name == "lennard-jones":
-        return LennardJones().card
-    offer = _OFFERS.get(name)
-    if offer is None:
-        close = get_close_matches(name.lower(), list_potentials(), n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
-        raise ParameterError(
-            f"Wanted one of {', '.join(list_potentials())}, got {name!r}.{hint}"
-        )
-    return replace(offer.card, checksum=_sha256(offer.checkpoint()))
+    path = _path(name)
+    if path is None:
+        return _offer(str(name)).card()
+    if path.suffix == SUFFIX:
+        return read_card(path)
+    return _load_file(path, torch.device("cpu")).card
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
@@ -165,25 +155,62 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
     return chosen
 
 
-def load_potential(name: str, device: str | torch.device | None = None) -> Potential:
-    """A pretrained potential, from weights on this machine; no network is used.
+def load_potential(
+    name: str | Path, device: str | torch.device | None = None
+) -> Potential:
+    """A potential, from weights on this machine; no network is used.
 
     Args:
-        name: see `list_potentials`.
+        name: see `list_potentials`; or a file: `.safetensors` as `save_potential`
+            writes it, `.pth` or `.pt` as SevenNet does. What such a file does not say
+            of itself, its card calls unknown.
         device: "cpu", "cuda", "cuda:1"; None takes CUDA where there is one.
 
     Raises:
         ParameterError: no potential of this name, or no such device.
         MissingDependencyError: the package with its weights is not installed.
+        CheckpointError: the file is damaged, of another family, or no checkpoint at
+            all. Nothing in it has been run.
     """
     chosen = choose_device(device)
-    card = potential_card(name)
-    if name == "lennard-jones":
-        return LennardJones(device=chosen)
-    offer = _OFFERS[name]
-    return offer.load(offer.checkpoint(), card, chosen)
+    path = _path(name)
+    if path is not None:
+        return _load_file(path, chosen)
+    offer = _offer(str(name))
+    return offer.load(offer.card(), chosen)
 
 
-@lru_cache
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _offer(name: str) -> _Offer:
+    offer = _OFFERS.get(name)
+    if offer is None:
+        close = get_close_matches(name.lower(), list_potentials(), n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise ParameterError(
+            f"Wanted one of {', '.join(list_potentials())}, or a file, got {name!r}."
+            f"{hint}"
+        )
+    return offer
+
+
+def _path(name: str | Path) -> Path | None:
+    """The file that is meant, or None where a name of the catalog is."""
+    path = Path(name)
+    is_file_name = path.suffix in (SUFFIX, *_CHECKPOINT_SUFFIXES)
+    is_path = isinstance(name, Path) or len(path.parts) > 1
+    return path if is_file_name or is_path else None
+
+
+def _load_file(path: Path, device: torch.device) -> Potential:
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "not there"
+        raise CheckpointError(f"Wanted a file with a potential, {path} is {what}.")
+    if path.suffix == SUFFIX:
+        return read_potential(path, device)
+    if path.suffix in _CHECKPOINT_SUFFIXES:
+        from gnndesign.potentials.adapters.sevennet import load_sevennet
+
+        return load_sevennet(path, device)
+    raise CheckpointError(
+        f"Wanted a potential in a file with {SUFFIX} (gnndesign), .pth or .pt "
+        f"(SevenNet), got {path.name}."
+    )

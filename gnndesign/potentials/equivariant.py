@@ -13,35 +13,45 @@ Theory Comput. 20, 4857 (2024).
     x_i^{t+1}  = gate(y_i)
     E_i        = scale[Z_i] ReadOut(x_i^T) + shift[Z_i]
 
-Features are kept channel-last, one tensor an irreducible representation (see irreps.py).
+Features are kept channel-last, one tensor an irreducible representation (see
+irreps.py); the algebra is e3nn's (see algebra.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
-from e3nn.math import normalize2mom
-from e3nn.o3 import Irrep, Irreps, spherical_harmonics, wigner_3j
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gnndesign.batch import AtomicBatch
+from gnndesign.errors import ParameterError
 from gnndesign.neighbors import NeighborList
+from gnndesign.potentials.algebra import (
+    LARGEST_L,
+    SCALAR,
+    SILU_FACTOR,
+    Irrep,
+    coupling,
+    spherical_harmonics,
+)
 from gnndesign.potentials.base import Card, EnergyModel
 from gnndesign.potentials.irreps import (
-    SCALAR,
+    Channels,
     Features,
     Gate,
     Linear,
+    SpeciesLinear,
     channels_of,
     coupling_paths,
-    irrep,
-    irreps,
+    random_weight,
 )
-from gnndesign.potentials.radial import BesselBasis, Envelope
+from gnndesign.potentials.radial import BesselBasis, Envelope, PolynomialEnvelope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +62,7 @@ class EquivariantParameters:
         elements: atomic numbers it knows, in the order of its embedding.
         cutoff: Å.
         hidden: irreps of the features before each interaction and after the last:
-            n_layers + 1 entries; the first holds scalars alone.
+            n_layers + 1 entries; the first holds even scalars alone.
         lmax: largest order of the spherical harmonics.
         parity: whether the harmonics change sign under inversion; without it every
             quantity counts as even, as in SevenNet-0.
@@ -60,6 +70,11 @@ class EquivariantParameters:
         radial_hidden: widths of the radial network's hidden layers.
         readout_hidden: channels between the last features and the energy.
         envelope: cutoff function.
+        self_connection: whether an atom's own features are mixed by one matrix
+            ("linear", SevenNet) or by one for each species ("species", NequIP).
+
+    Raises:
+        ParameterError: no network has such a shape.
     """
 
     elements: tuple[int, ...]
@@ -71,6 +86,64 @@ class EquivariantParameters:
     radial_hidden: tuple[int, ...]
     readout_hidden: int
     envelope: Envelope
+    self_connection: Literal["linear", "species"] = "linear"
+
+    def __post_init__(self) -> None:
+        """Check what would otherwise go wrong late or silently."""
+        known = all(1 <= number <= 118 for number in self.elements)
+        _require(
+            known and len(set(self.elements)) == len(self.elements) > 0,
+            f"different atomic numbers from 1 to 118, got {list(self.elements)}",
+        )
+        _require(0 < self.cutoff < 100, f"a cutoff in Å, got {self.cutoff}")
+        _require(
+            0 <= self.lmax <= LARGEST_L, f"lmax of 0 to {LARGEST_L}, got {self.lmax}"
+        )
+        envelope = self.envelope
+        _require(
+            envelope.p >= 2
+            if isinstance(envelope, PolynomialEnvelope)
+            else 0 <= envelope.onset < self.cutoff,
+            f"an envelope with p > 1 or an onset below the cutoff, got {envelope}",
+        )
+        sizes = (self.n_radial, self.readout_hidden, *self.radial_hidden)
+        _require(min(sizes) > 0, f"layers of at least one channel, got {list(sizes)}")
+        _require(
+            self.self_connection in ("linear", "species"),
+            f"self_connection 'linear' or 'species', got {self.self_connection!r}",
+        )
+        layers = self.channels
+        _require(len(layers) > 1, f"at least one interaction, got {list(self.hidden)}")
+        _require(
+            set(layers[0]) == {SCALAR} and SCALAR in layers[-1],
+            f"even scalars at both ends, got {self.hidden[0]!r} and {self.hidden[-1]!r}",
+        )
+        for number, (before, after) in enumerate(pairwise(layers), 1):
+            reached = {
+                path.receiver for path in coupling_paths(before, self.harmonics, after)
+            }
+            missing = ", ".join(str(ir) for ir in after if ir not in reached)
+            _require(
+                SCALAR in after and not missing,
+                f"irreps with 0e that interaction {number} can make, got "
+                f"{self.hidden[number]!r}" + (f"; not {missing}" if missing else ""),
+            )
+
+    @property
+    def channels(self) -> list[Channels]:
+        """`hidden`, read."""
+        return [channels_of(text) for text in self.hidden]
+
+    @property
+    def harmonics(self) -> list[Irrep]:
+        """Irreps of the spherical harmonics, by rising l."""
+        sign = -1 if self.parity else 1
+        return [Irrep(l, sign**l) for l in range(self.lmax + 1)]
+
+
+def _require(kept: bool, wanted: str) -> None:  # noqa: FBT001 - reads as a sentence
+    if not kept:
+        raise ParameterError(f"An equivariant network wants {wanted}.")
 
 
 class RadialNetwork(nn.Module):
@@ -79,16 +152,15 @@ class RadialNetwork(nn.Module):
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
         self.weights = nn.ParameterList(
-            nn.Parameter(torch.randn(a, b)) for a, b in pairwise(widths)
+            random_weight(a, b) for a, b in pairwise(widths)
         )
-        self._activation = normalize2mom(torch.nn.functional.silu)
 
     def forward(self, basis: Tensor) -> Tensor:
         """(n_edges, n_weights)."""
         for number, weight in enumerate(self.weights):
             basis = basis @ (weight / weight.shape[0] ** 0.5)
             if number < len(self.weights) - 1:
-                basis = self._activation(basis)
+                basis = SILU_FACTOR * torch.nn.functional.silu(basis)
         return basis
 
 
@@ -102,26 +174,21 @@ class Convolution(nn.Module):
     """
 
     def __init__(
-        self, features: Irreps, harmonics: Irreps, wanted: Irreps, radial: RadialNetwork
+        self,
+        features: Channels,
+        harmonics: Sequence[Irrep],
+        wanted: Channels,
+        radial: Sequence[int],
     ) -> None:
         super().__init__()
+        self.channels = features
         self.paths = coupling_paths(features, harmonics, wanted)
-        self.channels = channels_of(features)
-        self.radial = radial
+        self.n_weights = sum(features[path.sender] for path in self.paths)
+        self.radial = RadialNetwork((*radial, self.n_weights))
         self.denominator = nn.Parameter(torch.ones(()), requires_grad=False)
-        self.n_weights = sum(self.channels[path.sender] for path in self.paths)
-        self.middle = irreps(
-            (sum(self.channels[p.sender] for p in self.paths if p.receiver == ir), ir)
-            for ir in channels_of(wanted)
+        self.middle = channels_of(
+            (features[path.sender], path.receiver) for path in self.paths
         )
-        slices = {
-            mul_ir.ir: s
-            for mul_ir, s in zip(harmonics, harmonics.slices(), strict=True)
-        }
-        for number, path in enumerate(self.paths):
-            tensor = wigner_3j(path.sender.l, path.harmonic.l, path.receiver.l)
-            self.register_buffer(f"coupling_{number}", tensor.permute(1, 2, 0))
-        self._harmonic_slices = slices
 
     def forward(
         self,
@@ -132,9 +199,7 @@ class Convolution(nn.Module):
     ) -> Features:
         """Messages summed at the receivers, (n_atoms, 2l + 1, channels of all paths)."""
         weights = self.radial(radial_basis) / self.denominator
-        collected: dict[Irrep, list[Tensor]] = {
-            ir: [] for ir in channels_of(self.middle)
-        }
+        collected: dict[Irrep, list[Tensor]] = {ir: [] for ir in self.middle}
         start = 0
         for sender, channels in self.channels.items():
             numbers = [k for k, path in enumerate(self.paths) if path.sender == sender]
@@ -160,39 +225,45 @@ class Convolution(nn.Module):
     def _edge_matrix(self, number: int, harmonics: Tensor) -> Tensor:
         """(n_edges, 2 l_receiver + 1, 2 l_sender + 1)."""
         path = self.paths[number]
-        part = harmonics[:, self._harmonic_slices[path.harmonic]]
-        coupling = self.get_buffer(f"coupling_{number}") * path.receiver.dim**0.5
-        return torch.tensordot(part, coupling, 1)
+        l = path.harmonic.l
+        tensor = coupling(
+            path.sender.l, l, path.receiver.l, harmonics.dtype, harmonics.device
+        )
+        return torch.tensordot(harmonics[:, l**2 : (l + 1) ** 2], tensor, 1)
 
 
 class Interaction(nn.Module):
     """One round of messages: linear, convolution, linear plus self-connection, gate."""
 
     def __init__(
-        self, before: Irreps, after: Irreps, harmonics: Irreps, radial: Sequence[int]
+        self, parameters: EquivariantParameters, before: Channels, after: Channels
     ) -> None:
         super().__init__()
         self.gate = Gate(after)
-        self.self_connection = Linear(before, self.gate.before)
+        wanted = self.gate.before
+        if parameters.self_connection == "linear":
+            self.self_connection = Linear(before, wanted)
+        else:
+            n_species = len(parameters.elements)
+            self.self_connection = SpeciesLinear(before, wanted, n_species)
         self.linear_before = Linear(before, before)
-        n_weights = sum(
-            channels_of(before)[path.sender]
-            for path in coupling_paths(before, harmonics, self.gate.before)
-        )
-        self.convolution = Convolution(
-            before, harmonics, self.gate.before, RadialNetwork((*radial, n_weights))
-        )
-        self.linear_after = Linear(self.convolution.middle, self.gate.before)
+        radial = (parameters.n_radial, *parameters.radial_hidden)
+        self.convolution = Convolution(before, parameters.harmonics, wanted, radial)
+        self.linear_after = Linear(self.convolution.middle, wanted)
 
     def forward(
         self,
         features: Features,
+        species: Int[Tensor, " n_atoms"],
         harmonics: Tensor,
         radial_basis: Tensor,
         edges: NeighborList,
     ) -> Features:
         """Features after this round."""
-        kept = self.self_connection(features)
+        if isinstance(self.self_connection, SpeciesLinear):
+            kept = self.self_connection(features, species)
+        else:
+            kept = self.self_connection(features)
         messages = self.convolution(
             self.linear_before(features), harmonics, radial_basis, edges
         )
@@ -207,29 +278,48 @@ class EquivariantNetwork(nn.Module):
 
     def __init__(self, parameters: EquivariantParameters) -> None:
         super().__init__()
-        hidden = [irreps(text) for text in parameters.hidden]
-        sign = -1 if parameters.parity else 1
-        self.harmonics = irreps(
-            (1, irrep(f"{l}{'e' if sign**l == 1 else 'o'}"))
-            for l in range(parameters.lmax + 1)
-        )
+        layers = parameters.channels
+        self.lmax = parameters.lmax
         n_species = len(parameters.elements)
-        first, last = hidden[0], hidden[-1]
-        self.embedding = nn.Parameter(torch.randn(n_species, first.dim))
+        self.embedding = random_weight(n_species, layers[0][SCALAR])
         self.radial_basis = BesselBasis(
             parameters.n_radial, parameters.cutoff, parameters.envelope
         )
-        radial = (parameters.n_radial, *parameters.radial_hidden)
         self.interactions = nn.ModuleList(
-            Interaction(before, after, self.harmonics, radial)
-            for before, after in pairwise(hidden)
+            Interaction(parameters, before, after) for before, after in pairwise(layers)
         )
-        middle = irreps([(parameters.readout_hidden, SCALAR)])
+        middle = {SCALAR: parameters.readout_hidden}
         self.readout = nn.Sequential(
-            Linear(last, middle), Linear(middle, irreps([(1, SCALAR)]))
+            Linear({SCALAR: layers[-1][SCALAR]}, middle), Linear(middle, {SCALAR: 1})
         )
         self.scale = nn.Parameter(torch.ones(n_species), requires_grad=False)
         self.shift = nn.Parameter(torch.zeros(n_species), requires_grad=False)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of trained weights: all but energy scales and denominators."""
+        fixed = ("scale", "shift", "denominator")
+        return sum(
+            weight.numel()
+            for name, weight in self.named_parameters()
+            if not name.endswith(fixed)
+        )
+
+    def layers(
+        self,
+        species: Int[Tensor, " n_atoms"],
+        vectors: Float[Tensor, "n_edges 3"],
+        edges: NeighborList,
+    ) -> Iterator[Features]:
+        """Features before the first interaction and after each, one after the other."""
+        harmonics = spherical_harmonics(self.lmax, vectors)
+        radial_basis = self.radial_basis(vectors.norm(dim=-1))
+        embedding = self.embedding / self.embedding.shape[0] ** 0.5
+        features: Features = {SCALAR: embedding[species].unsqueeze(1)}
+        yield features
+        for interaction in self.interactions:
+            features = interaction(features, species, harmonics, radial_basis, edges)
+            yield features
 
     def forward(
         self,
@@ -238,14 +328,7 @@ class EquivariantNetwork(nn.Module):
         edges: NeighborList,
     ) -> Float[Tensor, " n_atoms"]:
         """(n_atoms,) eV."""
-        harmonics = spherical_harmonics(
-            self.harmonics, vectors, normalize=True, normalization="component"
-        )
-        radial_basis = self.radial_basis(vectors.norm(dim=-1))
-        embedding = self.embedding / self.embedding.shape[0] ** 0.5
-        features: Features = {SCALAR: embedding[species].unsqueeze(1)}
-        for interaction in self.interactions:
-            features = interaction(features, harmonics, radial_basis, edges)
+        features = deque(self.layers(species, vectors, edges), maxlen=1).pop()
         energy = self.readout(features)[SCALAR][:, 0, 0]
         return energy * self.scale[species] + self.shift[species]
 

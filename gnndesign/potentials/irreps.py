@@ -1,49 +1,42 @@
 """Features of atoms as irreducible representations, and what acts on each of them.
 
-e3nn's algebra with another memory layout: channel-last, one tensor an irrep.
+Channel-last, one tensor an irrep: (n_atoms, 2l + 1, channels).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import torch
-from e3nn.math import normalize2mom
-from e3nn.o3 import Irrep, Irreps
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from gnndesign.potentials.algebra import (
+    SCALAR,
+    SILU_FACTOR,
+    TANH_FACTOR,
+    Irrep,
+    irreps,
+)
 
 Features = dict[Irrep, Float[Tensor, "n_atoms _components _channels"]]
 """The features of all atoms: (n_atoms, 2l + 1, channels) for each irrep."""
 
-
-def irreps(content: str | Iterable[tuple[int, Irrep]]) -> Irreps:
-    """e3nn's `Irreps`, whose constructor hides its type."""
-    return cast("Irreps", Irreps(content))
+Channels = Mapping[Irrep, int]
+"""Number of channels of each irrep."""
 
 
-def irrep(name: str) -> Irrep:
-    """e3nn's `Irrep`, whose constructor hides its type."""
-    return cast("Irrep", Irrep(name))
+def channels_of(content: str | Iterable[tuple[int, Irrep]]) -> Channels:
+    """Number of channels of each irrep, by rising l, even before odd.
 
-
-SCALAR = irrep("0e")
-"""The irrep of an energy."""
-
-
-def channels_of(blocks: Irreps) -> Mapping[Irrep, int]:
-    """Number of channels of each irrep, by rising l."""
+    Raises:
+        ParameterError: a text that names no irreps.
+    """
     total: dict[Irrep, int] = {}
-    for mul, ir in blocks:
-        total[ir] = total.get(ir, 0) + mul
+    for channels, ir in irreps(content) if isinstance(content, str) else content:
+        total[ir] = total.get(ir, 0) + channels
     return dict(sorted(total.items(), key=lambda item: (item[0].l, -item[0].p)))
-
-
-def merge(blocks: Irreps) -> Irreps:
-    """The same irreps with equal ones in one block."""
-    return irreps((mul, ir) for ir, mul in channels_of(blocks).items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +48,24 @@ class Path:
     receiver: Irrep
 
 
-def coupling_paths(features: Irreps, harmonics: Irreps, wanted: Irreps) -> list[Path]:
+def coupling_paths(
+    features: Channels, harmonics: Iterable[Irrep], wanted: Channels
+) -> list[Path]:
     """All allowed paths, by sender, then harmonic, then receiver, each by rising l."""
-    receivers = channels_of(wanted)
     return [
-        Path(sender, harmonic.ir, receiver)
-        for sender in channels_of(features)
+        Path(sender, harmonic, receiver)
+        for sender in features
         for harmonic in harmonics
-        for receiver in sorted(sender * harmonic.ir)
-        if receiver in receivers
+        for receiver in sender * harmonic
+        if receiver in wanted
     ]
+
+
+def random_weight(*shape: int) -> nn.Parameter:
+    """Standard normal numbers to train; on the device "meta" shapes alone."""
+    weight = torch.empty(shape)
+    # On "meta" random numbers import torch's compiler, which takes a second.
+    return nn.Parameter(weight if weight.is_meta else weight.normal_())
 
 
 class Linear(nn.Module):
@@ -74,25 +75,53 @@ class Linear(nn.Module):
     channels coming in (e3nn's path normalisation).
     """
 
-    def __init__(self, before: Irreps, after: Irreps) -> None:
+    def __init__(self, before: Channels, after: Channels) -> None:
         super().__init__()
-        self.channels_in = channels_of(before)
-        shared = [ir for ir in channels_of(after) if ir in self.channels_in]
-        outgoing = channels_of(after)
+        self.channels_in = before
         self.weights = nn.ParameterDict(
             {
-                str(ir): nn.Parameter(torch.randn(self.channels_in[ir], outgoing[ir]))
-                for ir in shared
+                str(ir): random_weight(before[ir], after[ir])
+                for ir in after
+                if ir in before
             }
         )
 
     def forward(self, features: Features) -> Features:
         """Features after mixing; irreps without a partner vanish."""
-        out: Features = {}
-        for name, weight in self.weights.items():
-            ir = irrep(name)
-            out[ir] = features[ir] @ (weight / self.channels_in[ir] ** 0.5)
-        return out
+        return {
+            ir: features[ir] @ (self.weights[str(ir)] / channels**0.5)
+            for ir, channels in self.channels_in.items()
+            if str(ir) in self.weights
+        }
+
+
+class SpeciesLinear(nn.Module):
+    """A `Linear` of its own for each species: NequIP's self-connection.
+
+    Each atom meets a copy of its species' matrices: memory grows with channels² an
+    atom.
+    """
+
+    def __init__(self, before: Channels, after: Channels, n_species: int) -> None:
+        super().__init__()
+        self.channels_in = before
+        self.n_species = n_species
+        self.weights = nn.ParameterDict(
+            {
+                str(ir): random_weight(n_species, before[ir], after[ir])
+                for ir in after
+                if ir in before
+            }
+        )
+
+    def forward(self, features: Features, species: Int[Tensor, " n_atoms"]) -> Features:
+        """Features after mixing; irreps without a partner vanish."""
+        return {
+            ir: features[ir]
+            @ (self.weights[str(ir)] / (channels * self.n_species) ** 0.5)[species]
+            for ir, channels in self.channels_in.items()
+            if str(ir) in self.weights
+        }
 
 
 class Gate(nn.Module):
@@ -101,27 +130,23 @@ class Gate(nn.Module):
     Activations are scaled to unit second moment under a normal input, as in e3nn.
     """
 
-    def __init__(self, after: Irreps) -> None:
+    def __init__(self, after: Channels) -> None:
         super().__init__()
-        self.after = channels_of(after)
-        n_gates = sum(mul for ir, mul in self.after.items() if ir.l > 0)
-        scalars = [(mul, ir) for ir, mul in self.after.items() if ir.l == 0]
-        gated = [(mul, ir) for ir, mul in self.after.items() if ir.l > 0]
+        self.after = after
+        n_gates = sum(channels for ir, channels in after.items() if ir.l > 0)
         gates = [(n_gates, SCALAR)] if n_gates else []
-        self.before = merge(irreps([*scalars, *gates, *gated]))
-        self._silu = normalize2mom(torch.nn.functional.silu)
-        self._tanh = normalize2mom(torch.tanh)
+        self.before = channels_of([*((mul, ir) for ir, mul in after.items()), *gates])
 
     def forward(self, features: Features) -> Features:
         """Gated features; the gates are the last of the even scalars."""
-        activated = self._silu(features[SCALAR])
+        activated = SILU_FACTOR * torch.nn.functional.silu(features[SCALAR])
         start = self.after.get(SCALAR, 0)
         out: Features = {}
         for ir, channels in self.after.items():
             if ir == SCALAR:
                 out[ir] = activated[..., :channels]
             elif ir.l == 0:
-                out[ir] = self._tanh(features[ir])
+                out[ir] = TANH_FACTOR * torch.tanh(features[ir])
             else:
                 out[ir] = features[ir] * activated[..., start : start + channels]
                 start += channels

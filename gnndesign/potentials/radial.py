@@ -64,8 +64,8 @@ class BesselBasis(nn.Module):
         super().__init__()
         self.cutoff = cutoff
         self.envelope = envelope
-        start = torch.arange(1, n_radial + 1, dtype=torch.get_default_dtype())
-        self.wave_numbers = nn.Parameter(start * pi / cutoff)
+        waves = [n * pi / cutoff for n in range(1, n_radial + 1)]
+        self.wave_numbers = nn.Parameter(torch.tensor(waves))
 
     def forward(
         self, distances: Float[Tensor, " n_edges"]

@@ -1,7 +1,8 @@
 """What is on offer is what the cards say, and bad files and names are refused."""
 
 import hashlib
-import pickle
+import subprocess
+import sys
 
 import ase
 import pytest
@@ -23,11 +24,11 @@ from gnndesign.potentials.catalog import (
     load_potential,
     potential_card,
 )
+from gnndesign.potentials.files import read_origin
+from gnndesign.potentials.weights import shipped
+from gnndesign.potentials.weights.convert import SOURCES, convert
 
-SEVENNETS = {
-    "sevennet-0": "SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth",
-    "sevennet-l3i5": "SevenNet_l3i5/checkpoint_l3i5.pth",
-}
+SEVENNETS = tuple(SOURCES)
 
 
 def test_the_recommended_potential_comes_first():
@@ -41,10 +42,11 @@ def test_the_recommended_potential_comes_first():
 
 @pytest.mark.parametrize("name", SEVENNETS)
 def test_card_of_a_sevennet_states_what_is_in_its_file(name):
-    path = sevennet.packaged_checkpoint(SEVENNETS[name])
-    content = sevennet.read_checkpoint(path)
+    content = sevennet.read_checkpoint(sevennet.packaged_checkpoint(SOURCES[name].file))
     card = potential_card(name)
-    assert card.checksum == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert card.name == name
+    assert card.checksum == hashlib.sha256(shipped(name).read_bytes()).hexdigest()
+    assert card.elements == MPTRJ_ELEMENTS
     assert card.elements == tuple(sorted(content["config"]["_type_map"]))
     assert card.cutoff == content["config"]["cutoff"]
     buffers = ("_w3j_", "denominator", "rescale_atomic_energy", "output_mask")
@@ -57,16 +59,33 @@ def test_card_of_a_sevennet_states_what_is_in_its_file(name):
 
 
 @pytest.mark.parametrize("name", SEVENNETS)
-def test_every_weight_of_a_sevennet_is_used(name, request):
-    potential = request.getfixturevalue(name.replace("-", "_"))
-    network = potential.network
-    fixed = {"scale", "shift"}
-    loaded = sum(
-        weight.numel()
-        for key, weight in network.named_parameters()
-        if key not in fixed and not key.endswith("denominator")
+def test_shipped_weights_are_made_from_the_wheel_bit_for_bit(name):
+    assert convert(name) == shipped(name).read_bytes()
+
+
+@pytest.mark.parametrize("name", SEVENNETS)
+def test_shipped_weights_name_their_origin(name):
+    origin = read_origin(shipped(name))
+    path = sevennet.packaged_checkpoint(origin.file)
+    assert origin.checksum == hashlib.sha256(path.read_bytes()).hexdigest()
+    notice = shipped(name).parent
+    assert origin.checksum in (notice / "README.md").read_text("utf-8")
+    assert "2024 Yutack Park" in (notice / "LICENSE-sevennet.txt").read_text("utf-8")
+
+
+def test_a_default_installation_needs_no_other_graph_network_package():
+    code = (
+        "import sys\n"
+        "sys.modules |= dict.fromkeys(['sevenn', 'torch_geometric', 'e3nn'])\n"
+        "import ase, gnndesign\n"
+        "potential = gnndesign.load_potential('sevennet-0', 'cpu')\n"
+        "atoms = ase.Atoms('Si2', [[0, 0, 0], [2.3, 0, 0]])\n"
+        "print(float(potential.compute(atoms).energy))\n"
     )
-    assert loaded == potential.card.n_parameters
+    done = subprocess.run(  # noqa: S603 - this very Python
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 0
 
 
 def test_card_of_chgnet_states_what_is_in_its_file(chgnet):
@@ -117,74 +136,6 @@ def test_a_device_that_is_not_there_is_refused():
 def test_the_default_device_is_the_gpu_where_there_is_one():
     expected = "cuda" if torch.cuda.is_available() else "cpu"
     assert choose_device().type == choose_device("auto").type == expected
-
-
-class Malicious:
-    """A pickle that creates a file when it is loaded."""
-
-    def __init__(self, target):
-        self.target = target
-
-    def __reduce__(self):
-        return (open, (str(self.target), "w"))
-
-
-@pytest.mark.parametrize("how", ["torch", "pickle"])
-def test_code_in_a_checkpoint_is_not_run(how, tmp_path):
-    target, path = tmp_path / "proof", tmp_path / "bad.pth"
-    content = {"config": Malicious(target), "model_state_dict": {}}
-    if how == "torch":
-        torch.save(content, path)
-    else:
-        path.write_bytes(pickle.dumps(content))
-    with pytest.raises(CheckpointError, match="could run code"):
-        sevennet.read_checkpoint(path)
-    assert not target.exists()
-
-
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04broken"])
-def test_a_damaged_checkpoint_is_refused(content, tmp_path):
-    path = tmp_path / "damaged.pth"
-    path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"damaged\.pth"):
-        sevennet.read_checkpoint(path)
-
-
-def test_a_truncated_checkpoint_is_refused(tmp_path):
-    whole = sevennet.packaged_checkpoint(SEVENNETS["sevennet-0"]).read_bytes()
-    path = tmp_path / "half.pth"
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CheckpointError, match=r"half\.pth"):
-        sevennet.read_checkpoint(path)
-
-
-def test_a_file_of_tensors_that_is_no_sevennet_is_refused(tmp_path):
-    path = tmp_path / "other.pth"
-    torch.save({"weights": torch.ones(3)}, path)
-    with pytest.raises(CheckpointError, match="found \\['weights'\\]"):
-        sevennet.read_checkpoint(path)
-    torch.save(torch.ones(3), path)
-    with pytest.raises(CheckpointError, match=r"other\.pth"):
-        sevennet.read_checkpoint(path)
-
-
-def test_another_family_of_sevennet_is_refused():
-    path = sevennet.packaged_checkpoint("SevenNet_MF_0/checkpoint_sevennet_mf_0.pth")
-    with pytest.raises(CheckpointError, match=r"one level of theory.*PBE, R2SCAN"):
-        sevennet.load_sevennet(path, potential_card("sevennet-0"), torch.device("cpu"))
-
-
-def test_a_changed_architecture_is_refused(tmp_path):
-    content = sevennet.read_checkpoint(
-        sevennet.packaged_checkpoint(SEVENNETS["sevennet-0"])
-    )
-    config = {key: content["config"][key] for key in sevennet._REQUIRED}
-    path = tmp_path / "tanh.pth"
-    torch.save(
-        {"config": config | {"act_radial": "tanh"}, "model_state_dict": {}}, path
-    )
-    with pytest.raises(CheckpointError, match=r"act_radial = 'silu'.*'tanh'"):
-        sevennet.load_sevennet(path, potential_card("sevennet-0"), torch.device("cpu"))
 
 
 def test_a_checkpoint_that_the_package_lacks_is_named():

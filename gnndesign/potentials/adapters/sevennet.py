@@ -1,13 +1,16 @@
 """SevenNet checkpoints as an `EquivariantPotential`, without importing `sevenn`.
 
-The weights lie inside the `sevenn` wheel (MIT, Y. Park et al., J. Chem. Theory
-Comput. 20, 4857 (2024)). Three conventions of these files differ from today's e3nn:
-the last radial layer's columns follow the order in which the paths are enumerated,
-some stored Wigner 3j tensors have the opposite sign, and linear weights are flat.
+Y. Park et al., J. Chem. Theory Comput. 20, 4857 (2024). What differs in these files is
+resolved while reading, so that the network knows nothing of it: linear weights are
+flat, in the order of irreps in the file; radial weights, messages and gates follow the
+order in which the package enumerates its paths, which changed with 0.11; and before
+that, some stored Wigner 3j tensors have the opposite sign of e3nn's, which is moved
+into the radial weights.
 """
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Mapping
 from importlib import import_module
@@ -19,24 +22,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnndesign.errors import CheckpointError
+from gnndesign.errors import CheckpointError, ParameterError
 from gnndesign.potentials.adapters.packaged import packaged_file
+from gnndesign.potentials.adapters.sevennet_order import (
+    Blocks,
+    SevenNetLayer,
+    inferred_layers,
+)
+from gnndesign.potentials.algebra import SCALAR, irreps
 from gnndesign.potentials.base import Card
 from gnndesign.potentials.equivariant import (
     EquivariantNetwork,
     EquivariantParameters,
     EquivariantPotential,
-    Interaction,
 )
-from gnndesign.potentials.irreps import Linear
+from gnndesign.potentials.files import assemble, sha256
+from gnndesign.potentials.irreps import channels_of
 from gnndesign.potentials.radial import Envelope, PolynomialEnvelope, XPLOREnvelope
 
 # A key of the checkpoint's configuration, and the only value of it that we reproduce.
 _REQUIRED: Mapping[str, Any] = {
     "_model_type": "E3_equivariant_model",
-    "self_connection_type": "linear",
     "interaction_type": "nequip",
-    "is_parity": False,
     "use_bias_in_linear": False,
     "readout_as_fcn": False,
     "act_radial": "silu",
@@ -44,6 +51,24 @@ _REQUIRED: Mapping[str, Any] = {
     "act_gate": {"e": "silu", "o": "tanh"},
     "_normalize_sph": True,
 }
+_SELF_CONNECTIONS = {"linear": "linear", "nequip": "species"}
+_OTHERWISE = (
+    "Use the package's own calculator through "
+    "gnndesign.potentials.adapters.ase.ASEPotential."
+)
+# What torch and pickle raise on files that are no checkpoints.
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    struct.error,
+)
 
 
 def packaged_checkpoint(name: str) -> Path:
@@ -57,32 +82,57 @@ def packaged_checkpoint(name: str) -> Path:
     return packaged_file("sevenn", file, release="sevenn>=0.13,<0.14")
 
 
-def load_sevennet(path: Path, card: Card, device: torch.device) -> EquivariantPotential:
-    """Read a SevenNet checkpoint of the single-fidelity NequIP family.
+def load_sevennet(path: Path, device: torch.device) -> EquivariantPotential:
+    """Read a SevenNet checkpoint of one level of theory, with a card of what it says.
+
+    Raises:
+        CheckpointError: not such a checkpoint; the message says what differs.
+    """
+    network, parameters = read_network(path)
+    card = Card(
+        name=str(path),
+        title=path.stem,
+        licence="unknown: not stated in the file",
+        level_of_theory="unknown: not stated in the file",
+        training_data="unknown: not stated in the file",
+        n_parameters=network.n_parameters,
+        elements=tuple(sorted(parameters.elements)),
+        cutoff=parameters.cutoff,
+        checksum=sha256(path),
+        citation="Architecture: Y. Park et al., J. Chem. Theory Comput. 20, 4857 "
+        "(2024); of the weights: unknown",
+    )
+    return EquivariantPotential(network, parameters, card, device)
+
+
+def read_network(path: Path) -> tuple[EquivariantNetwork, EquivariantParameters]:
+    """The network in a SevenNet checkpoint, and its shape.
 
     Raises:
         CheckpointError: not such a checkpoint; the message says what differs.
     """
     content = read_checkpoint(path)
     config, state = content["config"], content["model_state_dict"]
-    if config.get("use_modality"):
+    if not isinstance(config, dict) or not isinstance(state, dict):
         raise CheckpointError(
-            f"{path.name}: wanted a SevenNet of one level of theory, this one has "
-            f"{', '.join(sorted(config['_modal_map']))}. Use the package's own "
-            "calculator through gnndesign.potentials.adapters.ase.ASEPotential."
+            f"{path.name}: wanted dictionaries under 'config' and 'model_state_dict', "
+            f"found {type(config).__name__} and {type(state).__name__}."
         )
-    for key, wanted in _REQUIRED.items():
-        if config.get(key) != wanted:
-            raise CheckpointError(
-                f"{path.name}: wanted a SevenNet with {key} = {wanted!r}, this one has "
-                f"{config.get(key)!r}. Use the package's own calculator through "
-                "gnndesign.potentials.adapters.ase.ASEPotential."
-            )
-    parameters = _parameters(config)
-    network = EquivariantNetwork(parameters)
-    with torch.no_grad():
-        _fill(network, state)
-    return EquivariantPotential(network, parameters, card, device)
+    _check_family(path, config)
+    try:
+        parameters = _parameters(config)
+        tensors = _tensors(config, parameters, state)
+    except KeyError as error:
+        raise CheckpointError(
+            f"{path.name}: a SevenNet checkpoint has {error.args[0]!r}, this one does "
+            "not: it is damaged or of an unknown release."
+        ) from error
+    except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path.name} does not hold the network that it describes "
+            f"({str(error).partition(chr(10))[0]}). {_OTHERWISE}"
+        ) from error
+    return assemble(parameters, tensors, path.name), parameters
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -91,21 +141,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file holds anything but tensors and plain values.
     """
-    with warnings.catch_warnings():
-        # The files were written with numpy 1, whose name for this module still
-        # resolves but warns.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        multiarray = import_module("numpy.core.multiarray")
-        reconstruct = getattr(multiarray, "_reconstruct")  # noqa: B009 - numpy's own
-    allowed: list[Any] = [
-        (reconstruct, "numpy.core.multiarray._reconstruct"),
-        np.ndarray,
-        np.dtype,
-        np.dtypes.Float64DType,
-        np.dtypes.Float32DType,
-    ]
     try:
-        with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
+        with (
+            torch.serialization.safe_globals(_allowed()),
+            warnings.catch_warnings(),
+        ):
             # What torch finds odd about a pickle's protocol; it is refused below.
             warnings.simplefilter("ignore", UserWarning)
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -114,11 +154,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path.name} is not loaded: wanted tensors and plain values, but it is "
             "damaged or holds other Python objects, which could run code."
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         first = str(error).partition("\n")[0]
         raise CheckpointError(
             f"{path.name} is no readable checkpoint: {first}"
         ) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"{path.name}: wanted a SevenNet checkpoint, found a lone "
+            f"{type(content).__name__}."
+        )
     if not {"config", "model_state_dict"} <= set(content):
         raise CheckpointError(
             f"{path.name}: wanted a SevenNet checkpoint with 'config' and "
@@ -127,19 +172,72 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
+def _allowed() -> list[Any]:
+    """What builds numpy's arrays and numbers, by the names of numpy 1 and 2."""
+    allowed: list[Any] = [np.ndarray, np.dtype]
+    allowed += [np.dtypes.Float64DType, np.dtypes.Float32DType]
+    allowed += [np.dtypes.Int64DType, np.dtypes.Int32DType]
+    with warnings.catch_warnings():
+        # The name of numpy 1 still resolves but warns.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+            functions = import_module(module)
+            for name in ("_reconstruct", "scalar"):
+                allowed.append((getattr(functions, name), f"{module}.{name}"))
+    return allowed
+
+
+def _check_family(path: Path, config: Mapping[str, Any]) -> None:
+    if config.get("use_modality"):
+        raise CheckpointError(
+            f"{path.name}: wanted a SevenNet of one level of theory, this one has "
+            f"{', '.join(sorted(config.get('_modal_map', {})))}. {_OTHERWISE}"
+        )
+    for key, wanted in _REQUIRED.items():
+        if config.get(key) != wanted:
+            raise CheckpointError(
+                f"{path.name}: wanted a SevenNet with {key} = {wanted!r}, this one has "
+                f"{config.get(key)!r}. {_OTHERWISE}"
+            )
+    connections = config.get("self_connection_type", "nequip")
+    kinds = connections if isinstance(connections, list) else [connections]
+    if len(set(kinds)) != 1 or kinds[0] not in _SELF_CONNECTIONS:
+        raise CheckpointError(
+            f"{path.name}: wanted self_connection_type 'linear' or 'nequip' in all "
+            f"layers, this one has {connections!r}. {_OTHERWISE}"
+        )
+
+
+def _hidden(config: Mapping[str, Any]) -> list[Blocks]:
+    """Irreps before and after each interaction, in the package's order."""
+    manual = config.get("irreps_manual")
+    layers = (
+        [irreps(str(text)) for text in manual] if manual else inferred_layers(config)
+    )
+    for layer in layers:
+        if len({ir for _, ir in layer}) != len(layer):
+            raise ParameterError(f"an irrep twice in one layer: {manual}")
+    return layers
+
+
 def _parameters(config: Mapping[str, Any]) -> EquivariantParameters:
     species = config["_type_map"]
     by_place = {place: number for number, place in species.items()}
+    layers = _hidden(config)
+    connections = config.get("self_connection_type", "nequip")
+    kind = connections[0] if isinstance(connections, list) else connections
+    lmax_edge = int(config.get("lmax_edge", -1))
     return EquivariantParameters(
         elements=tuple(int(by_place[place]) for place in range(len(by_place))),
         cutoff=float(config["cutoff"]),
-        hidden=tuple(str(irreps) for irreps in config["irreps_manual"]),
-        lmax=int(config["lmax"]),
-        parity=False,
-        n_radial=int(config["radial_basis"]["bessel_basis_num"]),
+        hidden=tuple("+".join(f"{mul}x{ir}" for mul, ir in layer) for layer in layers),
+        lmax=lmax_edge if lmax_edge > 0 else int(config["lmax"]),
+        parity=bool(config["is_parity"]),
+        n_radial=int(config["radial_basis"].get("bessel_basis_num", 8)),
         radial_hidden=tuple(config["weight_nn_hidden_neurons"]),
-        readout_hidden=int(config["channel"]) // 2,
+        readout_hidden=sum(mul * ir.dim for mul, ir in layers[-1]) // 2,
         envelope=_envelope(config["cutoff_function"]),
+        self_connection="linear" if kind == "linear" else "species",
     )
 
 
@@ -148,54 +246,44 @@ def _envelope(function: Mapping[str, Any]) -> Envelope:
         case "XPLOR":
             return XPLOREnvelope(onset=float(function["cutoff_on"]))
         case "poly_cut":
-            return PolynomialEnvelope(p=int(function["poly_cut_p_value"]))
+            return PolynomialEnvelope(p=int(function.get("poly_cut_p_value", 6)))
         case name:
-            raise CheckpointError(
-                f"Wanted the cutoff function 'XPLOR' or 'poly_cut', got {name!r}."
+            raise ParameterError(
+                f"wanted the cutoff function 'XPLOR' or 'poly_cut', got {name!r}"
             )
 
 
-def _fill(network: EquivariantNetwork, state: Mapping[str, Tensor]) -> None:
-    def copy(target: Tensor, key: str) -> None:
-        target.copy_(state[key].reshape(target.shape))
-
-    copy(network.radial_basis.wave_numbers, "edge_embedding.basis_function.coeffs")
-    copy(network.embedding, "onehot_to_feature_x.linear.weight")
-    for t, layer in enumerate(network.interactions):
-        assert isinstance(layer, Interaction)
-        _fill_linear(layer.self_connection, state, f"{t}_self_connection_intro")
-        _fill_linear(layer.linear_before, state, f"{t}_self_interaction_1")
-        _fill_linear(layer.linear_after, state, f"{t}_self_interaction_2")
-        convolution = layer.convolution
-        copy(convolution.denominator, f"{t}_convolution.denominator")
-        for k, weight in enumerate(convolution.radial.weights):
-            copy(weight, f"{t}_convolution.weight_nn.layer{k}.weight")
-        stored = f"{t}_convolution.convolution._compiled_main_left_right._w3j"
-        for k, path in enumerate(convolution.paths):
-            key = f"{stored}_{path.sender.l}_{path.harmonic.l}_{path.receiver.l}"
-            # Couplings with a scalar are not stored; they have no sign to differ in.
-            if key in state:
-                coupling = convolution.get_buffer(f"coupling_{k}")
-                coupling.copy_(state[key].permute(1, 2, 0))
-    for linear, key in zip(
-        network.readout,
-        ("reduce_input_to_hidden", "reduce_hidden_to_energy"),
-        strict=True,
-    ):
-        assert isinstance(linear, Linear)
-        _fill_linear(linear, state, key)
-    copy_species = network.scale.shape
-    network.scale.copy_(state["rescale_atomic_energy.scale"].expand(copy_species))
-    network.shift.copy_(state["rescale_atomic_energy.shift"].expand(copy_species))
-
-
-def _fill_linear(linear: Linear, state: Mapping[str, Tensor], key: str) -> None:
-    flat = state[f"{key}.linear.weight"]
-    start = 0
-    for weight in linear.weights.values():
-        weight.copy_(flat[start : start + weight.numel()].reshape(weight.shape))
-        start += weight.numel()
-    if start != flat.numel():
-        raise CheckpointError(
-            f"{key}: wanted {start} weights, the checkpoint has {flat.numel()}."
+def _tensors(
+    config: Mapping[str, Any],
+    parameters: EquivariantParameters,
+    state: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """The network's tensors by our names."""
+    layers = _hidden(config)
+    n_species = len(parameters.elements)
+    embedding = state["onehot_to_feature_x.linear.weight"]
+    tensors = {
+        "embedding": embedding.reshape(n_species, -1),
+        "radial_basis.wave_numbers": state["edge_embedding.basis_function.coeffs"],
+        "scale": state["rescale_atomic_energy.scale"].expand(n_species),
+        "shift": state["rescale_atomic_energy.shift"].expand(n_species),
+    }
+    readout = {
+        "reduce_input_to_hidden": (channels_of(layers[-1])[SCALAR], "0"),
+        "reduce_hidden_to_energy": (parameters.readout_hidden, "1"),
+    }
+    for key, (channels, place) in readout.items():
+        weight = state[f"{key}.linear.weight"].reshape(channels, -1)
+        tensors[f"readout.{place}.weights.{SCALAR}"] = weight
+    release = tuple(int(part) for part in str(config["version"]).split(".")[:2])
+    for number in range(len(layers) - 1):
+        layer = SevenNetLayer(
+            parameters=parameters,
+            before=layers[number],
+            after=layers[number + 1],
+            is_last=number == len(layers) - 2,
+            is_old=release < (0, 11) or ".dev" in str(config["version"]),
         )
+        found = layer.tensors(state, f"{number}_")
+        tensors |= {f"interactions.{number}.{k}": v for k, v in found.items()}
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
