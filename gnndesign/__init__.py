@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gnndesign.batch import AtomicBatch
     from gnndesign.errors import GNNDesignError
     from gnndesign.potentials.adapters.ase import ASEPotential
+    from gnndesign.potentials.adapters.torch_sim import TorchSimPotential
     from gnndesign.potentials.catalog import (
         list_potentials,
         load_potential,
@@ -46,6 +47,7 @@ _HOMES = {
     "LatticeConstant": "search.objectives",
     "PrototypeSpace": "search.space",
     "Status": "simulation.base",
+    "TorchSimPotential": "potentials.adapters.torch_sim",
     "build_crystal": "structures.build",
     "elemental_ground_state": "structures.library",
     "from_smiles": "structures.molecules",
@@ -73,6 +75,7 @@ __all__ = [
     "LatticeConstant",
     "PrototypeSpace",
     "Status",
+    "TorchSimPotential",
     "build_crystal",
     "elemental_ground_state",
     "from_smiles",

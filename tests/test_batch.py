@@ -89,3 +89,27 @@ def test_structures_that_cannot_be_used_are_refused():
     flat = ase.Atoms("H", cell=[[3, 0, 0], [0, 3, 0], [3, 3, 0]], pbc=True)
     with pytest.raises(StructureError, match="lie in a plane"):
         AtomicBatch.from_atoms(flat)
+
+
+def test_slabs_and_wires_need_as_many_directions_as_they_repeat_along():
+    flat = [[4, 0, 0], [0, 4, 0], [4, 4, 0]]
+    AtomicBatch.from_atoms(ase.Atoms("Ar", cell=flat, pbc=[True, True, False]))
+    AtomicBatch.from_atoms(ase.Atoms("Ar", cell=[4, 0, 0], pbc=[True, False, False]))
+    line = ase.Atoms("Ar", cell=[[4, 0, 0], [8, 0, 0], [0, 0, 4]], pbc=[1, 1, 0])
+    with pytest.raises(StructureError, match="on a line"):
+        AtomicBatch.from_atoms(line)
+    short = ase.Atoms("Ar", cell=[0.1, 4, 0], pbc=[True, True, False])
+    with pytest.raises(StructureError, match="switch off pbc"):
+        AtomicBatch.from_atoms(short)
+
+
+def test_more_atoms_than_a_cell_can_hold_are_refused():
+    points = np.random.default_rng(0).random((200, 3))
+    crowd = ase.Atoms(["H"] * 200, scaled_positions=points, cell=[2, 2, 2], pbc=True)
+    with pytest.raises(StructureError, match=r"span 8 Å\^3 for 200 atoms"):
+        AtomicBatch.from_atoms(crowd)
+
+
+def test_an_atom_of_no_element_does_not_hide_what_is_wrong():
+    with pytest.raises(StructureError, match=r"\(elements that do not exist\): pos"):
+        AtomicBatch.from_atoms(ase.Atoms(numbers=[150], positions=[[np.nan, 0, 0]]))

@@ -14,6 +14,7 @@ PUBLIC = [
     "LatticeConstant",
     "PrototypeSpace",
     "Status",
+    "TorchSimPotential",
     "build_crystal",
     "elemental_ground_state",
     "from_smiles",

@@ -1,8 +1,7 @@
 """Any model of torch-sim (a `ModelInterface`) as a `Potential`.
 
-O. Cohen et al., AI Sci. 1, 025003 (2025). torch-sim keeps lattice vectors as columns,
-energies in eV, stress in eV/Å³ positive under tension, and has one flag of periodicity
-for a whole state.
+torch-sim (the package torch-sim-atomistic) has lattice vectors as columns, energy in eV,
+stress in eV/Å³ positive under tension, and one flag of periodicity for a whole state.
 """
 
 from __future__ import annotations
