@@ -11,23 +11,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
-from e3nn.math import normalize2mom
-from e3nn.o3 import Irrep, wigner_3j
 from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
+from gnndesign.errors import ParameterError
+from gnndesign.potentials.algebra import (
+    SCALAR,
+    SILU_FACTOR,
+    TANH_FACTOR,
+    Irrep,
+    wigner_3j,
+)
 from gnndesign.potentials.equivariant import (
     Convolution,
     EquivariantNetwork,
     EquivariantParameters,
     Interaction,
 )
-from gnndesign.potentials.irreps import SCALAR, Gate, Linear
+from gnndesign.potentials.irreps import Gate, Linear
 from gnndesign.potentials.radial import XPLOREnvelope
 
 Matrices = Mapping[Irrep, Float[ndarray, "channels_in channels_out"]]
@@ -118,7 +123,16 @@ class LoweredNetwork:
 def lower(
     network: EquivariantNetwork, parameters: EquivariantParameters
 ) -> LoweredNetwork:
-    """Fold a network's constants; later changes of its weights are not seen."""
+    """Fold a network's constants; later changes of its weights are not seen.
+
+    Raises:
+        ParameterError: its self-connection has a matrix for each species.
+    """
+    if parameters.self_connection != "linear":
+        raise ParameterError(
+            "Wanted a network with the self-connection 'linear', got "
+            f"{parameters.self_connection!r}, which has no fused form."
+        )
     layers: list[LoweredLayer] = []
     incoming: Gate | None = None
     for interaction in network.interactions:
@@ -150,7 +164,7 @@ def _lower_layer(
     network: EquivariantNetwork, interaction: Interaction, incoming: Gate | None
 ) -> LoweredLayer:
     convolution = interaction.convolution
-    paths, signs = _paths(convolution)
+    paths = _paths(convolution)
     before = _matrices(interaction.linear_before, incoming)
     kept = _matrices(interaction.self_connection, incoming)
     species = None
@@ -158,13 +172,10 @@ def _lower_layer(
         species = _array(network.embedding) / network.embedding.shape[0] ** 0.5
     return LoweredLayer(
         senders=convolution.channels,
-        middle={
-            ir: sum(p.place.stop - p.place.start for p in paths if p.receiver == ir)
-            for ir in {p.receiver: None for p in paths}
-        },
+        middle=convolution.middle,
         gate=interaction.gate,
         paths=paths,
-        radial=_radial(network, convolution, signs),
+        radial=_radial(network, convolution),
         self_connection=None if species is not None else kept,
         before=None if species is not None else before,
         after=_matrices(interaction.linear_after, None),
@@ -173,13 +184,11 @@ def _lower_layer(
     )
 
 
-def _paths(convolution: Convolution) -> tuple[tuple[LoweredPath, ...], Tensor]:
-    """The paths, and the sign of each weight that turns stored couplings into e3nn's."""
+def _paths(convolution: Convolution) -> tuple[LoweredPath, ...]:
     paths: list[LoweredPath] = []
     filled: dict[Irrep, int] = {}
-    signs: list[Tensor] = []
     start = 0
-    for number, path in enumerate(convolution.paths):
+    for path in convolution.paths:
         channels = convolution.channels[path.sender]
         place = filled.get(path.receiver, 0)
         filled[path.receiver] = place + channels
@@ -192,25 +201,21 @@ def _paths(convolution: Convolution) -> tuple[tuple[LoweredPath, ...], Tensor]:
                 place=slice(place, place + channels),
             )
         )
-        stored = convolution.get_buffer(f"coupling_{number}").detach().double().cpu()
-        own = wigner_3j(*paths[-1].orders, dtype=torch.float64).permute(1, 2, 0)
-        signs.append(torch.sign((stored * own).sum()).expand(channels))
         start += channels
-    return tuple(paths), torch.cat(signs)
+    return tuple(paths)
 
 
 def _coupling(sender: int, harmonic: int, receiver: int) -> ndarray:
-    tensor = wigner_3j(sender, harmonic, receiver, dtype=torch.float64)
-    coupling = tensor.permute(1, 2, 0).numpy() * (2 * receiver + 1) ** 0.5
-    return np.where(np.abs(coupling) < 1e-12, 0.0, coupling)
+    tensor = wigner_3j(sender, harmonic, receiver).transpose(1, 2, 0)
+    return tensor * (2 * receiver + 1) ** 0.5
 
 
 def _radial(
-    network: EquivariantNetwork, convolution: Convolution, signs: Tensor
+    network: EquivariantNetwork, convolution: Convolution
 ) -> Callable[[Tensor], Tensor]:
     basis = _double_copy(network.radial_basis)
     radial = _double_copy(convolution.radial)
-    factor = signs / convolution.denominator.detach().double().cpu()
+    factor = 1.0 / convolution.denominator.detach().double().cpu()
 
     def weights(distances: Tensor) -> Tensor:
         return radial(basis(distances)) * factor
@@ -235,14 +240,10 @@ def _matrices(linear: torch.nn.Module, incoming: Gate | None) -> Matrices:
 
 def _moments(gate: Gate) -> dict[Irrep, float]:
     """What the gate multiplies each irrep with beyond bare silu and tanh."""
-    silu = _moment(torch.nn.functional.silu)
-    tanh = _moment(torch.tanh)
-    return {ir: tanh if ir.l == 0 and ir.p == -1 else silu for ir in gate.after}
-
-
-def _moment(activation: Callable[[Tensor], Tensor]) -> float:
-    """e3nn's factor that gives an activation unit second moment."""
-    return float(cast("float", normalize2mom(activation).cst))
+    return {
+        ir: TANH_FACTOR if ir.l == 0 and ir.p == -1 else SILU_FACTOR
+        for ir in gate.after
+    }
 
 
 def _array(tensor: Tensor) -> ndarray:
