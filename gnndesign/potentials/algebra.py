@@ -67,7 +67,7 @@ def irreps(text: str) -> list[tuple[int, Irrep]]:
     """
     blocks: list[tuple[int, Irrep]] = []
     for part in text.replace(" ", "").split("+"):
-        match = re.fullmatch(r"(?:([1-9]\d*)x)?(\d+)([eo])", part)
+        match = re.fullmatch(r"(?:([1-9]\d{0,5})x)?(\d\d?)([eo])", part)
         if match is None:
             raise ParameterError(f"Wanted irreps such as '128x0e+64x1o', got {text!r}.")
         channels, l, parity = match.groups()

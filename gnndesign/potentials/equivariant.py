@@ -107,13 +107,12 @@ class EquivariantParameters:
             f"an envelope with p > 1 or an onset below the cutoff, got {envelope}",
         )
         sizes = (self.n_radial, self.readout_hidden, *self.radial_hidden)
-        _require(min(sizes) > 0, f"layers of at least one channel, got {list(sizes)}")
         _require(
-            self.self_connection in ("linear", "species"),
-            f"self_connection 'linear' or 'species', got {self.self_connection!r}",
+            all(0 < size < 1_000_000 for size in sizes),
+            f"layers of at least one channel, got {list(sizes)}",
         )
         layers = self.channels
-        _require(len(layers) > 1, f"at least one interaction, got {list(self.hidden)}")
+        _require(1 < len(layers) <= 100, f"1 to 99 interactions, got {len(layers) - 1}")
         _require(
             set(layers[0]) == {SCALAR} and SCALAR in layers[-1],
             f"even scalars at both ends, got {self.hidden[0]!r} and {self.hidden[-1]!r}",

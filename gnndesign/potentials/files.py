@@ -227,6 +227,12 @@ def _parameters(path: Path, description: dict[str, Any]) -> EquivariantParameter
             f"{path.name}: wanted an envelope of {', '.join(_ENVELOPES)}, it has "
             f"{given.get('kind')!r}. Update gnndesign."
         )
+    self_connection = shape.get("self_connection")
+    if self_connection not in ("linear", "species"):
+        raise CheckpointError(
+            f"{path.name}: wanted a self-connection 'linear' or 'species', it has "
+            f"{self_connection!r}. Update gnndesign."
+        )
     try:
         return EquivariantParameters(
             elements=_list(path, shape, "elements", int),
@@ -238,7 +244,7 @@ def _parameters(path: Path, description: dict[str, Any]) -> EquivariantParameter
             radial_hidden=_list(path, shape, "radial_hidden", int),
             readout_hidden=_take(path, shape, "readout_hidden", int),
             envelope=envelope,
-            self_connection=_take(path, shape, "self_connection", str),
+            self_connection=self_connection,
         )
     except ParameterError as error:
         raise CheckpointError(f"{path.name} cannot be loaded. {error}") from error

@@ -217,6 +217,13 @@ def _hidden(config: Mapping[str, Any]) -> list[Blocks]:
     for layer in layers:
         if len({ir for _, ir in layer}) != len(layer):
             raise ParameterError(f"an irrep twice in one layer: {manual}")
+        if [ir.l > 0 for _, ir in layer] != sorted(ir.l > 0 for _, ir in layer):
+            # Its gate puts the scalars first, and the next layer does not know.
+            raise ParameterError(
+                f"scalars after other irreps, which the package mixes up: {manual}"
+            )
+    if any(ir.p == -1 for _, ir in layers[-1]):
+        raise ParameterError(f"odd irreps in the last layer: {manual[-1]}")
     return layers
 
 
