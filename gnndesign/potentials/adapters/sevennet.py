@@ -223,7 +223,7 @@ def _hidden(config: Mapping[str, Any]) -> list[Blocks]:
                 f"scalars after other irreps, which the package mixes up: {manual}"
             )
     if any(ir.p == -1 for _, ir in layers[-1]):
-        raise ParameterError(f"odd irreps in the last layer: {manual[-1]}")
+        raise ParameterError(f"odd irreps in the last layer: {manual}")
     return layers
 
 
