@@ -173,6 +173,21 @@ def test_a_molecule_has_no_stress_in_any_potential(potential):
         ethanol.get_stress()
 
 
+@pytest.mark.parametrize("name", ["lennard_jones", *PRETRAINED])
+def test_in_a_batch_nonsense_stays_where_it_is(request, name):
+    potential = request.getfixturevalue(name)
+    good = bulk("NaCl", "rocksalt", 5.6)
+    good.rattle(0.05, seed=1)
+    batch = AtomicBatch.from_atoms([good, pair("Si2", 0.0), good])
+    edges = potential.cutoff and find_neighbors(batch, potential.cutoff)
+    together, alone = potential.predict(batch, edges), potential.compute(good)
+    assert torch.isfinite(together.energy).tolist() == [True, False, True]
+    for place in (slice(0, 2), slice(4, 6)):
+        torch.testing.assert_close(
+            together.forces[place], alone.forces, rtol=0, atol=2e-5
+        )
+
+
 class Spoiled(Potential):
     """A Lennard-Jones whose answer for krypton is not finite, by name."""
 

@@ -8,7 +8,8 @@ A check takes a potential and a few structures that it knows the elements of (be
 distorted crystal and a distorted molecule: where symmetry makes a force zero, nothing
 is tested) and raises AssertionError when the promise is broken. What a potential lacks
 it declares (`is_equivariant`, `is_mirror_symmetric`, `needs_neighbors`); the check then
-asks that it be lacking, so that no declaration outlives its reason.
+asks that it be lacking, so that no declaration outlives its reason. Magnetic moments
+are declared where they are there (`has_magnetic_moments`).
 """
 
 from __future__ import annotations
