@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path, user_data_path
 
 HOME_VARIABLE = "GNNDESIGN_HOME"
+CACHE_VARIABLE = "GNNDESIGN_CACHE"
 
 
 def data_folder() -> Path:
@@ -22,8 +23,11 @@ def data_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """What can be computed again: $GNNDESIGN_HOME, or the user's cache folder."""
-    home = os.environ.get(HOME_VARIABLE)
+    """What can be computed again.
+
+    $GNNDESIGN_CACHE, or $GNNDESIGN_HOME, or the user's cache folder.
+    """
+    home = os.environ.get(CACHE_VARIABLE) or os.environ.get(HOME_VARIABLE)
     return Path(home) if home else user_cache_path("gnndesign")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -189,6 +189,14 @@ class Potential(ABC):
             UnsupportedElementError: names the elements and the atoms.
         """
         self.card.check_elements(batch.atomic_numbers.tolist())
+
+    def prepare(self, say: Callable[[str], None] | None = None) -> None:
+        """Get done what would make the first evaluations slow; nothing by default.
+
+        Args:
+            say: told what is going on when it takes long; else standard error is.
+        """
+        del say
 
     def as_calculator(self) -> Calculator:
         """This potential as an ASE calculator (energy, forces, stress, energies)."""

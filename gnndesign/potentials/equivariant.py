@@ -20,7 +20,7 @@ irreps.py); the algebra is e3nn's (see algebra.py).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -40,7 +40,7 @@ from gnndesign.potentials.algebra import (
     coupling,
     spherical_harmonics,
 )
-from gnndesign.potentials.base import Card, EnergyModel
+from gnndesign.potentials.base import Card, EnergyModel, Slopes
 from gnndesign.potentials.irreps import (
     Channels,
     Features,
@@ -51,6 +51,7 @@ from gnndesign.potentials.irreps import (
     coupling_paths,
     random_weight,
 )
+from gnndesign.potentials.kernels.selection import KernelChoice, KernelSelection
 from gnndesign.potentials.radial import BesselBasis, Envelope, PolynomialEnvelope
 
 
@@ -353,6 +354,28 @@ class EquivariantPotential(EnergyModel):
         for place, number in enumerate(parameters.elements):
             lookup[number] = place
         self._species = lookup.to(device)
+        self._kernels = KernelSelection(self)
+
+    @property
+    def kernel(self) -> KernelChoice:
+        """Which form of the network evaluates.
+
+        "auto", the fused one as soon as it is there; "plain", the network in torch;
+        "fused", which waits for it and fails without. It may be set.
+        """
+        return self._kernels.choice
+
+    @kernel.setter
+    def kernel(self, choice: KernelChoice) -> None:
+        self._kernels.choose(choice)
+
+    def describe_kernel(self) -> str:
+        """What evaluates now, for people."""
+        return self._kernels.describe()
+
+    def prepare(self, say: Callable[[str], None] | None = None) -> None:
+        """Wait for the fused form of the network."""
+        self._kernels.prepare(say)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -364,5 +387,22 @@ class EquivariantPotential(EnergyModel):
     ) -> Float[Tensor, " n_atoms"]:
         """(n_atoms,) eV; computed in the floating type of the weights."""
         vectors = edges.vectors(batch).to(self.dtype)
-        species = self._species[batch.atomic_numbers]
-        return self.network(species, vectors, edges).to(batch.positions.dtype)
+        energies = self.network(self.species(batch), vectors, edges)
+        return energies.to(batch.positions.dtype)
+
+    def species(self, batch: AtomicBatch) -> Int[Tensor, " n_atoms"]:
+        """(n_atoms,) places of the atoms' elements in the embedding."""
+        return self._species[batch.atomic_numbers]
+
+    def energy_and_slopes(self, batch: AtomicBatch, edges: NeighborList) -> Slopes:
+        """By the fused form of the network where it is there and covers the distances."""
+        kernel = self._kernels.current()
+        if kernel is not None and edges.n_edges:
+            found = kernel.evaluate(self.species(batch), batch, edges)
+            if found is not None:
+                return found
+        return self.plain_slopes(batch, edges)
+
+    def plain_slopes(self, batch: AtomicBatch, edges: NeighborList) -> Slopes:
+        """By the network in torch and automatic differentiation."""
+        return super().energy_and_slopes(batch, edges)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from pathlib import Path
+from collections.abc import Mapping
 from threading import Lock
 
 import numpy as np
@@ -14,23 +11,18 @@ from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
 from gnndesign.neighbors import NeighborList
-from gnndesign.potentials.algebra import SCALAR
 from gnndesign.potentials.base import Slopes
 from gnndesign.potentials.kernels.cpu_code import (
     FOLLOWING,
     HEADER,
-    LAYERED,
     NUMBERS,
     PHASES,
-    Machine,
-    NetworkCode,
 )
 from gnndesign.potentials.kernels.cpu_convolution import EDGE_HEAD, record_width
 from gnndesign.potentials.kernels.cpu_geometry import UNIT_SIZE
-from gnndesign.potentials.kernels.cpu_layout import Block, pack_matrix
-from gnndesign.potentials.kernels.lowering import LoweredNetwork, Matrices
-from gnndesign.potentials.kernels.machine_code import MachineCode, vector_bits
-from gnndesign.potentials.kernels.radial_table import RadialTable
+from gnndesign.potentials.kernels.cpu_weights import is_packed, pack, this_machine
+from gnndesign.potentials.kernels.lowering import LoweredNetwork
+from gnndesign.potentials.kernels.machine_code import MachineCode, is_compiled
 from gnndesign.potentials.kernels.threads import (
     run_on_all_threads,
     run_on_one_thread,
@@ -49,34 +41,25 @@ class CPUNetwork:
 
     Args:
         network: the network.
-        tables: radial tables of its layers.
         dtype: float32 or float64, of everything within an atom and a message; geometry
             and totals are always float64.
-        on_compile: told before the compiler starts, if it must.
         edge_bytes: memory for what is stored of edges.
+
+    Raises:
+        CheckpointError: its radial functions are too rough for a table.
     """
 
     def __init__(
         self,
         network: LoweredNetwork,
-        tables: Sequence[RadialTable],
         dtype: torch.dtype = torch.float32,
-        on_compile: Callable[[], None] = lambda: None,
         edge_bytes: int = _EDGE_BYTES,
     ) -> None:
-        double = dtype == torch.float64
-        bits = vector_bits()
-        machine = Machine(
-            lanes=bits // (64 if double else 32),
-            registers=12 if bits == 256 else 24,
-            double=double,
-        )
-        self.code = NetworkCode(network, tables[0].grid, machine)
-        self._machine_code = MachineCode(
-            [_own_text(), *self.code.key], self.code.write, on_compile
-        )
-        self._real = np.dtype(np.float64 if double else np.float32)
-        self._constants = self._pack(network, tables)
+        packed = pack(network, this_machine(dtype))
+        self.code = packed.code
+        self._constants = packed.arrays
+        self._machine_code = MachineCode(packed.code.key, packed.code.write)
+        self._real = np.dtype(np.float64 if packed.code.machine.double else np.float32)
         self._edge_bytes = edge_bytes
         self._buffers = Buffers(self._constants)
         self._arguments: dict[tuple[str, int], np.ndarray] = {}
@@ -91,70 +74,6 @@ class CPUNetwork:
             for name in PHASES
             for t in range(len(self.code.layers))
         ]
-
-    def _pack(
-        self, network: LoweredNetwork, tables: Sequence[RadialTable]
-    ) -> dict[str, np.ndarray]:
-        code, real, lanes = self.code, self._real, self.code.machine.lanes
-        packed: dict[str, np.ndarray] = {
-            "scale": network.scale,
-            "shift": network.shift,
-            "readout": _padded(network.readout[None], lanes).astype(real),
-        }
-        for t, (layer, layout) in enumerate(
-            zip(network.layers, code.layers, strict=True)
-        ):
-            messages, kept = layout.messages.blocks, layout.kept.blocks
-            packed[f"table_{t}"] = layout.messages.pack_table(tables[t]).astype(real)
-            packed[f"after_{t}"] = self._matrices(layer.after, messages, kept)
-            packed[f"after_back_{t}"] = self._matrices(
-                layer.after, messages, kept, back=True
-            )
-            if layer.species_input is not None and layer.species_kept is not None:
-                kept_width = len(kept[SCALAR].channels)
-                filled = np.zeros((len(layer.species_kept), kept_width))
-                columns = np.array(kept[SCALAR].channels)
-                filled[:, columns >= 0] = layer.species_kept[:, columns[columns >= 0]]
-                packed["species_kept"] = filled.astype(real)
-                packed["species_input"] = _padded(layer.species_input, lanes).astype(
-                    real
-                )
-                continue
-            assert layer.before is not None
-            assert layer.self_connection is not None
-            gated = code.layers[t - 1].gated.blocks
-            for name, matrices, blocks in (
-                ("before", layer.before, layout.features.blocks),
-                ("self_connection", layer.self_connection, kept),
-            ):
-                packed[f"{name}_{t}"] = self._matrices(matrices, gated, blocks)
-                packed[f"{name}_back_{t}"] = self._matrices(
-                    matrices, gated, blocks, back=True
-                )
-        return packed
-
-    def _matrices(
-        self,
-        matrices: Matrices,
-        incoming: Mapping[object, Block],
-        outgoing: Mapping[object, Block],
-        *,
-        back: bool = False,
-    ) -> np.ndarray:
-        if back:
-            matrices = {ir: matrix.T for ir, matrix in matrices.items()}
-            incoming, outgoing = outgoing, incoming
-        parts = [
-            pack_matrix(
-                matrices[ir],
-                incoming[ir],
-                outgoing[ir],
-                lanes=self.code.machine.lanes,
-                columns=product.columns,
-            )
-            for ir, product in self.code.products(matrices, incoming, outgoing)
-        ]
-        return np.concatenate(parts).astype(self._real)
 
     def evaluate(
         self, species: Tensor, batch: AtomicBatch, edges: NeighborList
@@ -219,6 +138,14 @@ class CPUNetwork:
             ("flag", 1),
         ):
             self._buffers.arrays[name][:size] = 0
+
+    @staticmethod
+    def is_quick(network: LoweredNetwork, dtype: torch.dtype = torch.float32) -> bool:
+        """Whether tables and machine code are on disk already."""
+        machine = this_machine(dtype)
+        if not is_packed(network, machine):
+            return False
+        return is_compiled(pack(network, machine).code.key)
 
     @property
     def _record_width(self) -> int:
@@ -285,36 +212,39 @@ class CPUNetwork:
     def _run(self) -> bool:
         """All phases; False where a distance is below the tables."""
         layers = range(len(self.code.layers))
-        whole = len(self._chunks) == 1
-        ranges = [(int(self._rows[a]), int(self._rows[b])) for a, b in self._chunks]
-
-        def geometry(edges: tuple[int, int]) -> None:
-            self._phase("geometry", 0, self._n_blocks(edges), edges=edges)
-
-        def convolution(name: str, t: int) -> None:
-            for (a, b), edges in zip(self._chunks, ranges, strict=True):
-                if not whole:
-                    geometry(edges)
-                self._phase(name, t, b - a, base=a, edges=edges)
-
         self._phase("start", 0, self._n_atoms)
-        if whole:
-            geometry(ranges[0])
+        if len(self._chunks) == 1:
+            self._geometry(0)
         for t in layers:
-            convolution("forward", t)
+            self._convolution("forward", t)
             if self._buffers.arrays["flag"][0]:
                 return False
             self._phase("node", t, self._n_atoms)
         for t in reversed(layers):
             self._phase("node_backward", t, self._n_atoms)
-            convolution("backward", t)
-        for (a, b), edges in zip(self._chunks, ranges, strict=True):
-            if not whole:
-                geometry(edges)
+            self._convolution("backward", t)
+        for chunk, (a, b) in enumerate(self._chunks):
+            if len(self._chunks) > 1:
+                self._geometry(chunk)
+            edges = self._edge_range(chunk)
             self._phase("geometry_backward", 0, self._n_blocks(edges), edges=edges)
             # One thread: atoms of different rows meet in the same sums.
             self._phase("collect", 0, b - a, base=a, edges=edges, at_once=b - a)
         return True
+
+    def _geometry(self, chunk: int) -> None:
+        edges = self._edge_range(chunk)
+        self._phase("geometry", 0, self._n_blocks(edges), edges=edges)
+
+    def _convolution(self, name: str, t: int) -> None:
+        for chunk, (a, b) in enumerate(self._chunks):
+            if len(self._chunks) > 1:
+                self._geometry(chunk)
+            self._phase(name, t, b - a, base=a, edges=self._edge_range(chunk))
+
+    def _edge_range(self, chunk: int) -> tuple[int, int]:
+        a, b = self._chunks[chunk]
+        return int(self._rows[a]), int(self._rows[b])
 
     def _n_blocks(self, edges: tuple[int, int]) -> int:
         return -(-(edges[1] - edges[0]) // self.code.machine.lanes)
@@ -347,19 +277,18 @@ class CPUNetwork:
             run_on_all_threads(function, address)
 
     def _function(self, name: str, t: int) -> str:
-        return self.code.phase(name, t if name in LAYERED else None)
+        return self.code.phase(name, t)
 
     def _resolve(self, name: str, t: int) -> np.ndarray:
         """Arguments of a phase: where its arrays lie."""
-        addresses: list[int] = [0] * HEADER
         last = t + 1 == len(self.code.layers)
-        for argument in PHASES[name]:
-            addresses.append(
-                0
-                if argument in NUMBERS or (last and argument in FOLLOWING)
-                else self._buffers.address(_array_name(argument, t))
-            )
-        return np.array(addresses, dtype=np.int64)
+        addresses = [
+            0
+            if argument in NUMBERS or (last and argument in FOLLOWING)
+            else self._buffers.address(_array_name(argument, t))
+            for argument in PHASES[name]
+        ]
+        return np.array([0] * HEADER + addresses, dtype=np.int64)
 
 
 def _array_name(argument: str, t: int) -> str:
@@ -399,16 +328,3 @@ class Buffers:
 
 _SLACK = 64
 """Numbers after each array that a vector may touch."""
-
-
-def _padded(rows: np.ndarray, lanes: int) -> np.ndarray:
-    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % lanes)))
-
-
-@cache
-def _own_text() -> str:
-    """A hash of the modules that write the code."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-import llvmlite.ir as ir
+from llvmlite import ir
 
 from gnndesign.potentials.algebra import SCALAR, Irrep
 from gnndesign.potentials.kernels.cpu_convolution import emit_backward, emit_forward
@@ -43,8 +44,13 @@ from gnndesign.potentials.kernels.cpu_layout import (
     column_pieces,
 )
 from gnndesign.potentials.kernels.emitter import INDEX, POINTER, Emitter, Value
+from gnndesign.potentials.kernels.kept import package_text
 from gnndesign.potentials.kernels.lowering import LoweredNetwork, Matrices
 from gnndesign.potentials.kernels.radial_table import RadialGrid
+
+Pointers = Mapping[str, Value]
+
+_Body = Callable[[int, Emitter, Pointers], None]
 
 HEADER = 4
 """Arguments before a phase's own."""
@@ -151,20 +157,21 @@ class NetworkCode:
         ]
         self.key_of_layer = [self._signature(t) for t in range(len(self.layers))]
 
-    def phase(self, name: str, layer: int | None = None) -> str:
+    def phase(self, name: str, layer: int) -> str:
         """Name of the function of a phase; equal layers share theirs."""
-        if layer is None:
+        if name not in LAYERED:
             return name
         return f"{name}_{self.key_of_layer.index(self.key_of_layer[layer])}"
 
     @property
     def key(self) -> list[str]:
-        """Everything the code depends on beside this package's own text."""
+        """Everything the code depends on."""
         couplings = [
             f"{orders} {coupling.tolist()}"
             for orders, coupling in self.network.couplings.items()
         ]
         return [
+            package_text(),
             repr((self.machine, self.grid, self.network.lmax)),
             *self.key_of_layer,
             *couplings,
@@ -188,53 +195,25 @@ class NetworkCode:
     def write(self) -> ir.Module:
         """The module with all phases."""
         module = ir.Module("gnndesign")
-        network, lmax = self.network, self.network.lmax
-
-        def add(name: str, kind: str, body: Callable[..., None]) -> None:
-            _add_phase(module, name, PHASES[kind], self.machine, body)
-
-        add(
-            "geometry",
-            "geometry",
-            lambda e, p: emit_geometry(e, p, self.entries, self.grid, lmax),
-        )
-        add(
-            "geometry_backward",
-            "geometry_backward",
-            lambda e, p: emit_geometry_backward(e, p, lmax),
-        )
-        add("collect", "collect", emit_collect)
-        add("start", "start", self._emit_start)
-        for t in range(len(network.layers)):
-            if self.phase("forward", t) != f"forward_{t}":
-                continue
-            layout = self.layers[t]
-            add(
-                f"forward_{t}",
-                "forward",
-                lambda e, p, layout=layout: emit_forward(
-                    e, p, layout.features, layout.messages, self.entries
-                ),
-            )
-            add(
-                f"backward_{t}",
-                "backward",
-                lambda e, p, t=t, layout=layout: emit_backward(
-                    e,
-                    p,
-                    layout.features,
-                    layout.messages,
-                    self.entries,
-                    lmax=lmax,
-                    to_features=t > 0,
-                ),
-            )
-            add(f"node_{t}", "node", lambda e, p, t=t: self._emit_node(e, p, t))
-            add(
-                f"node_backward_{t}",
-                "node_backward",
-                lambda e, p, t=t: self._emit_node_backward(e, p, t),
-            )
+        bodies: dict[str, _Body] = {
+            "geometry": self._emit_geometry,
+            "geometry_backward": self._emit_geometry_backward,
+            "collect": self._emit_collect,
+            "start": self._emit_start,
+            "forward": self._emit_forward,
+            "backward": self._emit_backward,
+            "node": self._emit_node,
+            "node_backward": self._emit_node_backward,
+        }
+        written: set[str] = set()
+        for t in range(len(self.layers)):
+            for kind, body in bodies.items():
+                name = self.phase(kind, t)
+                if name not in written:
+                    written.add(name)
+                    _add_phase(
+                        module, name, PHASES[kind], self.machine, partial(body, t)
+                    )
         return module
 
     def products(
@@ -247,30 +226,60 @@ class NetworkCode:
         """The products of a linear map, with its matrices packed one after another."""
         found: list[tuple[Irrep, Product]] = []
         offset = 0
-        for ir in matrices:
-            source, target = incoming[ir], outgoing[ir]
+        for irrep in matrices:
+            source, target = incoming[irrep], outgoing[irrep]
             product = Product(
                 incoming=source,
                 outgoing=target,
                 matrix=offset,
                 columns=column_pieces(
-                    len(target.pieces), ir.dim, self.machine.registers
+                    len(target.pieces), irrep.dim, self.machine.registers
                 ),
-                adds=ir in adding,
+                adds=irrep in adding,
             )
-            found.append((ir, product))
+            found.append((irrep, product))
             offset += len(source.channels) * len(target.channels)
         return found
 
-    def _emit_start(self, emitter: Emitter, pointers: Mapping[str, Value]) -> None:
-        layout = self.layers[0]
+    def _emit_geometry(self, t: int, emitter: Emitter, pointers: Pointers) -> None:
+        del t
+        emit_geometry(emitter, pointers, self.entries, self.grid, self.network.lmax)
+
+    def _emit_geometry_backward(
+        self, t: int, emitter: Emitter, pointers: Pointers
+    ) -> None:
+        del t
+        emit_geometry_backward(emitter, pointers, self.network.lmax)
+
+    def _emit_collect(self, t: int, emitter: Emitter, pointers: Pointers) -> None:
+        del t
+        emit_collect(emitter, pointers)
+
+    def _emit_start(self, t: int, emitter: Emitter, pointers: Pointers) -> None:
+        layout = self.layers[t]
         with emitter.loop(pointers["start"], pointers["stop"]) as atom:
             emit_start(emitter, pointers, layout.features, layout.kept, atom)
+
+    def _emit_forward(self, t: int, emitter: Emitter, pointers: Pointers) -> None:
+        layout = self.layers[t]
+        emit_forward(emitter, pointers, layout.features, layout.messages, self.entries)
+
+    def _emit_backward(self, t: int, emitter: Emitter, pointers: Pointers) -> None:
+        layout = self.layers[t]
+        emit_backward(
+            emitter,
+            pointers,
+            layout.features,
+            layout.messages,
+            self.entries,
+            lmax=self.network.lmax,
+            to_features=t > 0,
+        )
 
     def _multiply(
         self,
         emitter: Emitter,
-        pointers: Mapping[str, Value],
+        pointers: Pointers,
         matrices: str,
         source: tuple[str, int],
         target: tuple[str, int],
@@ -287,9 +296,7 @@ class NetworkCode:
                 registers=self.machine.registers,
             )
 
-    def _emit_node(
-        self, emitter: Emitter, pointers: Mapping[str, Value], t: int
-    ) -> None:
+    def _emit_node(self, t: int, emitter: Emitter, pointers: Pointers) -> None:
         layer, layout = self.network.layers[t], self.layers[t]
         bypass = [SCALAR] if layer.self_connection is None else layer.self_connection
         self._multiply(
@@ -338,9 +345,7 @@ class NetworkCode:
             ("before", "next_features", following.before, layout.features),
         ]
 
-    def _emit_node_backward(
-        self, emitter: Emitter, pointers: Mapping[str, Value], t: int
-    ) -> None:
+    def _emit_node_backward(self, t: int, emitter: Emitter, pointers: Pointers) -> None:
         layer, layout = self.network.layers[t], self.layers[t]
         last = t + 1 == len(self.layers)
         if not last:
@@ -381,7 +386,7 @@ def _add_phase(
     name: str,
     arguments: Sequence[str],
     machine: Machine,
-    body: Callable[[Emitter, Mapping[str, Value]], None],
+    body: Callable[[Emitter, Pointers], None],
 ) -> None:
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), name)
     real = ir.DoubleType() if machine.double else ir.FloatType()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import llvmlite.ir as ir
+from llvmlite import ir
 
 from gnndesign.potentials.algebra import SCALAR, Irrep
 from gnndesign.potentials.irreps import Gate
@@ -193,7 +194,7 @@ def emit_gate(
     """Gated features of one atom, without the activations' second moments."""
     builder = emitter.builder
     source, target = _Row(emitter, *before, atom), _Row(emitter, *after, atom)
-    for irrep, component, piece, gate_piece in _gate_places(gate, after[1], emitter):
+    for irrep, component, piece, gate_piece in _gate_places(gate, after[1]):
         value = source.load(irrep, component, piece)
         if irrep == SCALAR:
             result = builder.fmul(value, emitter.sigmoid(value))
@@ -219,7 +220,7 @@ def emit_gate_backward(
     one = emitter.splat(1.0)
     products: dict[int, Value] = {}
     controls: dict[int, tuple[Value, Value]] = {}
-    for irrep, component, piece, gate_piece in _gate_places(gate, after[1], emitter):
+    for irrep, component, piece, gate_piece in _gate_places(gate, after[1]):
         value = values.load(irrep, component, piece)
         slope = slopes.load(irrep, component, piece)
         if irrep == SCALAR:
@@ -244,7 +245,9 @@ def emit_gate_backward(
         values.store(result, SCALAR, 0, gate_piece)
 
 
-def _gate_places(gate: Gate, after: FeatureLayout, emitter: Emitter):
+def _gate_places(
+    gate: Gate, after: FeatureLayout
+) -> Iterator[tuple[Irrep, int, int, int]]:
     """(irrep, component, piece, piece of its gate) of all vectors of the output."""
     scalars = after.blocks.get(SCALAR)
     control = len(scalars.pieces) if scalars else 0
@@ -364,7 +367,7 @@ def _constant_indices(emitter: Emitter, values: Sequence[int]) -> Value:
     module = emitter.function.module
     kind = ir.ArrayType(INDEX, len(values))
     name = module.get_unique_name("places")
-    table = ir.GlobalVariable(module, kind, name)
+    table: Any = ir.GlobalVariable(module, kind, name)
     table.global_constant = True
     table.linkage = "internal"
     table.initializer = ir.Constant(kind, list(values))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-import llvmlite.ir as ir
+from llvmlite import ir
 
 from gnndesign.potentials.kernels.cpu_convolution import (
     EDGE_HEAD,

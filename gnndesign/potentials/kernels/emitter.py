@@ -7,18 +7,19 @@ registers while a loop runs over the edges of an atom, and only here can that be
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from math import log
+from typing import Any
 
-import llvmlite.ir as ir
 import numpy as np
+from llvmlite import ir
 
 INDEX = ir.IntType(64)
 DOUBLE = ir.DoubleType()
 POINTER = ir.PointerType()
 
-Value = ir.Value
+Value = Any
 
 
 class Emitter:
@@ -37,8 +38,9 @@ class Emitter:
         self.real = real
         self.vector = ir.VectorType(real, lanes)
         self._entry = function.append_basic_block("entry")
-        self.builder = ir.IRBuilder(function.append_basic_block("body"))
-        self._entry_builder = ir.IRBuilder(self._entry)
+        # llvmlite does not say what its builder returns.
+        self.builder: Any = ir.IRBuilder(function.append_basic_block("body"))
+        self._entry_builder: Any = ir.IRBuilder(self._entry)
 
     def finish(self) -> None:
         """Return from the function."""
@@ -65,7 +67,7 @@ class Emitter:
         return self.builder.shuffle_vector(first, empty, mask)
 
     def fma(self, a: Value, b: Value, c: Value) -> Value:
-        """a * b + c, rounded once."""
+        """The sum of a * b and c, rounded once."""
         return self._intrinsic("llvm.fma", (a, b, c))
 
     def sqrt(self, a: Value) -> Value:
@@ -124,7 +126,7 @@ class Emitter:
     # Loops.
 
     @contextmanager
-    def loop(self, start: Value, stop: Value, step: int = 1) -> Iterator[Value]:
+    def loop(self, start: Value, stop: Value, step: int = 1) -> Generator[Value]:
         """`for index in range(start, stop, step)`."""
         builder = self.builder
         before = builder.block

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import product
 
 import numpy as np
 import torch
@@ -28,7 +27,11 @@ def harmonic_polynomials(lmax: int) -> tuple[Polynomial, ...]:
     lengths = points.norm(dim=1, keepdim=True).numpy()
     found: list[Polynomial] = []
     for order in range(lmax + 1):
-        exponents = [e for e in product(range(order + 1), repeat=3) if sum(e) == order]
+        exponents = [
+            (a, b, order - a - b)
+            for a in range(order + 1)
+            for b in range(order + 1 - a)
+        ]
         monomials = np.stack(
             [np.prod(points.numpy() ** np.array(e), 1) for e in exponents], 1
         )

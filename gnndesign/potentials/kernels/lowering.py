@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from hashlib import sha256
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray
@@ -108,6 +108,7 @@ class LoweredNetwork:
             Σ_m couplings[m, k, i] Y_m.
         readout: (channels,) of the last features to the unscaled energy.
         scale, shift: (n_species,) eV.
+        digest: SHA-256 of the weights.
     """
 
     cutoff: float
@@ -118,6 +119,7 @@ class LoweredNetwork:
     readout: ndarray
     scale: ndarray
     shift: ndarray
+    digest: str
 
 
 def lower(
@@ -157,6 +159,7 @@ def lower(
         readout=readout[:, 0],
         scale=_array(network.scale),
         shift=_array(network.shift),
+        digest=_digest(network, parameters),
     )
 
 
@@ -244,6 +247,14 @@ def _moments(gate: Gate) -> dict[Irrep, float]:
         ir: TANH_FACTOR if ir.l == 0 and ir.p == -1 else SILU_FACTOR
         for ir in gate.after
     }
+
+
+def _digest(network: EquivariantNetwork, parameters: EquivariantParameters) -> str:
+    digest = sha256(repr(parameters).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _array(tensor: Tensor) -> ndarray:

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +31,7 @@ SHORTEST = 0.5
 """Å; no table goes below it. Shorter distances are left to the radial network itself."""
 
 _INNER_BREAKS = (SHORTEST, 1.0, 2.0, 3.0)
+_COARSE = 32
 _MOST_INTERVALS = 4096
 _TOLERANCE = 1e-6
 
@@ -133,18 +136,22 @@ def tabulate(
     inner = [b for b in _INNER_BREAKS if b < breaks[0] - 1e-3]
     ends = (*inner, *breaks)
     largest = [
-        _with_slopes(f, np.linspace(SHORTEST, ends[-1], 256, endpoint=False))
+        _with_slopes(f, np.linspace(SHORTEST, ends[-1], 128, endpoint=False))
         for f in radials
     ]
     sizes = [(float(np.abs(v).max()), float(np.abs(s).max())) for v, s in largest]
     counts: list[int] = []
     for a, b in pairwise(ends):
-        n = 16
-        while any(
-            _errors(f, a, b, n)[1] > tolerance * size
-            for f, (_, size) in zip(radials, sizes, strict=True)
-        ):
-            n *= 2
+        n = _COARSE
+        excess = 2.0
+        while excess > 1.0:
+            excess = max(
+                _errors(f, a, b, n)[1] / (tolerance * size)
+                for f, (_, size) in zip(radials, sizes, strict=True)
+            )
+            if excess > 1.0:
+                # The error of a slope falls with the third power of the width.
+                n = 8 * ceil(n * (1.1 * excess) ** (1 / 3) / 8)
             if n > _MOST_INTERVALS:
                 raise CheckpointError(
                     f"A radial function is too rough between {a} and {b} Å for a "
@@ -173,7 +180,8 @@ def tabulate(
 
 def _with_slopes(radial: Radial, distances: ndarray) -> tuple[ndarray, ndarray]:
     r = torch.from_numpy(np.ascontiguousarray(distances))
-    values, slopes = torch.func.jvp(radial, (r,), (torch.ones_like(r),))
+    found: Any = torch.func.jvp(radial, (r,), (torch.ones_like(r),))
+    values, slopes = found
     return values.numpy(), slopes.numpy()
 
 

@@ -1,0 +1,240 @@
+"""Which form of a network evaluates a batch, and how it comes to be.
+
+The plain network in torch is always there. The fused form has to be made once for a
+processor: tables of the radial weights and machine code, some ten seconds, kept in the
+cache folder. Where they are kept already the fused form is there at the first
+evaluation; else it is made in the background while the plain network does the work.
+Before it is used it must agree with the plain network.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from enum import Enum
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
+
+import torch
+from ase import Atoms
+from torch import Tensor
+
+from gnndesign.batch import AtomicBatch
+from gnndesign.errors import GNNDesignError, ParameterError
+from gnndesign.neighbors import NeighborList, find_neighbors
+from gnndesign.potentials.base import Slopes
+
+if TYPE_CHECKING:
+    from gnndesign.potentials.equivariant import EquivariantPotential
+
+KernelChoice = Literal["auto", "plain", "fused"]
+
+_LARGEST_DIFFERENCE = {torch.float32: 5e-5, torch.float64: 2e-5}
+"""eV/Å and eV, between the plain and the fused form of a network whose forces are a few
+eV/Å; mistakes are orders of magnitude larger."""
+
+
+class Kernel(Protocol):
+    """A fused form of a network."""
+
+    def evaluate(
+        self, species: Tensor, batch: AtomicBatch, edges: NeighborList
+    ) -> Slopes | None:
+        """Energies and derivatives; None where it does not cover a distance."""
+        ...
+
+
+class KernelState(Enum):
+    """How far the fused form is."""
+
+    WAITING = "not asked for yet"
+    MAKING = "being made"
+    READY = "ready"
+    REFUSED = "not available"
+
+
+class KernelSelection:
+    """Makes the fused form of a potential's network and hands it out.
+
+    Attributes:
+        choice: "auto" takes the fused form as soon as it is there, "plain" never, and
+            "fused" waits for it and refuses to go without.
+        state: of the fused form.
+        reason: why it was refused.
+    """
+
+    def __init__(self, potential: EquivariantPotential) -> None:
+        self._potential = potential
+        self._lock = Lock()
+        self._thread: Thread | None = None
+        self._kernel: Kernel | None = None
+        self._made_for: object = None
+        self.choice: KernelChoice = "auto"
+        self.state = KernelState.WAITING
+        self.reason = ""
+
+    def choose(self, choice: KernelChoice) -> None:
+        """Set `choice`.
+
+        Raises:
+            ParameterError: no such choice.
+        """
+        if choice not in get_args(KernelChoice):
+            raise ParameterError(
+                f"Wanted a kernel of {', '.join(get_args(KernelChoice))}, got {choice!r}."
+            )
+        self.choice = choice
+
+    def describe(self) -> str:
+        """What evaluates now, for people."""
+        if self.choice == "plain":
+            return "plain torch, as chosen"
+        if self.state is KernelState.READY:
+            return f"fused, {type(self._kernel).__name__}"
+        reason = f": {self.reason}" if self.reason else ""
+        return f"plain torch; the fused form is {self.state.value}{reason}"
+
+    def current(self) -> Kernel | None:
+        """The fused form, if it is to be used and is there.
+
+        Raises:
+            ParameterError: "fused" was chosen and there is no fused form.
+        """
+        if self.choice == "plain":
+            return None
+        weights = self._weights()
+        if self._made_for != weights:
+            self._start(weights)
+        if self.choice == "fused":
+            self.wait()
+            if self._kernel is None:
+                raise ParameterError(
+                    f"'{self._potential.card.name}' has no fused form here: "
+                    f"{self.reason} Choose the kernel 'auto' or 'plain'."
+                )
+        return self._kernel
+
+    def prepare(self, say: Callable[[str], None] | None = None) -> None:
+        """Wait until the fused form is there or refused.
+
+        Args:
+            say: told what is going on when it takes long; else standard error is.
+        """
+        if self.choice == "plain":
+            return
+        weights = self._weights()
+        if self._made_for != weights:
+            self._start(weights)
+        if self.state is KernelState.MAKING:
+            (say or _say)(
+                f"Compiling the kernels of {self._potential.card.title} for this "
+                "processor, once; about 20 seconds."
+            )
+            self.wait()
+            (say or _say)(f"{self._potential.card.title}: {self.describe()}.")
+
+    def wait(self) -> None:
+        """Until nothing is being made."""
+        thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    def _weights(self) -> object:
+        """What changes when the weights do."""
+        return [
+            (id(tensor), tensor.dtype, tensor._version)  # noqa: SLF001 - torch's own count
+            for tensor in self._potential.network.parameters()
+        ]
+
+    def _start(self, weights: object) -> None:
+        with self._lock:
+            if self._made_for == weights:
+                return
+            self._made_for, self._kernel, self.reason = weights, None, ""
+            self.state = KernelState.MAKING
+            if self._is_quick():
+                self._make(weights)
+                return
+            # A daemon: a script that ends does not wait for what it no longer needs.
+            self._thread = Thread(target=self._make, args=(weights,), daemon=True)
+            self._thread.start()
+
+    def _is_quick(self) -> bool:
+        from gnndesign.potentials.kernels.cpu import CPUNetwork
+        from gnndesign.potentials.kernels.lowering import lower
+
+        potential = self._potential
+        if potential.device.type != "cpu":
+            return False
+        if potential.parameters.self_connection != "linear":
+            return True
+        lowered = lower(potential.network, potential.parameters)
+        return CPUNetwork.is_quick(lowered, potential.dtype)
+
+    def _make(self, weights: object) -> None:
+        try:
+            kernel = _build(self._potential)
+            _compare(self._potential, kernel)
+        except (GNNDesignError, ImportError, OSError, RuntimeError) as error:
+            # The compiler raises RuntimeError. The plain network goes on.
+            self.reason, self.state = str(error), KernelState.REFUSED
+            return
+        if self._made_for == weights:
+            self._kernel, self.state = kernel, KernelState.READY
+
+
+def _build(potential: EquivariantPotential) -> Kernel:
+    """The fused form for the potential's device and floating type.
+
+    Raises:
+        ParameterError: there is none.
+    """
+    from gnndesign.potentials.kernels.lowering import lower
+
+    lowered = lower(potential.network, potential.parameters)
+    if potential.device.type == "cpu":
+        from gnndesign.potentials.kernels.cpu import CPUNetwork
+
+        return CPUNetwork(lowered, potential.dtype)
+    raise ParameterError(f"No fused form for {potential.device.type} devices.")
+
+
+def _compare(potential: EquivariantPotential, kernel: Kernel) -> None:
+    """Refuse a fused form that differs from the plain network.
+
+    Raises:
+        ParameterError: it does.
+    """
+    batch = AtomicBatch.from_atoms(_specimens(potential), device=potential.device)
+    edges = find_neighbors(batch, potential.parameters.cutoff)
+    plain = potential.plain_slopes(batch, edges)
+    fused = kernel.evaluate(potential.species(batch), batch, edges)
+    limit = _LARGEST_DIFFERENCE[potential.dtype]
+    if fused is None:
+        raise ParameterError("The fused form does not cover distances above 1 Å.")
+    scale = max(1.0, float(plain.positions.abs().max()))
+    for name in ("atomic_energies", "positions", "strain"):
+        difference = (getattr(plain, name) - getattr(fused, name)).abs().max()
+        if not float(difference) <= limit * scale:
+            raise ParameterError(
+                f"The fused form differs from the plain network by {difference:.2g} in "
+                f"{name}; allowed is {limit * scale:.2g}."
+            )
+
+
+def _specimens(potential: EquivariantPotential) -> list[Atoms]:
+    """A crystal smaller than the cutoff and a molecule of elements it knows."""
+    known = potential.parameters.elements
+    first, last = known[len(known) // 3], known[-1]
+    crystal = Atoms(
+        [first, last, first],
+        scaled_positions=[[0, 0, 0], [0.5, 0.45, 0.52], [0.1, 0.55, 0.9]],
+        cell=[[4.1, 0.2, 0], [0.4, 4.6, 0.1], [-0.3, 0.2, 5.2]],
+        pbc=True,
+    )
+    molecule = Atoms([last, first], positions=[[0, 0, 0], [1.1, 1.3, 0.8]])
+    return [crystal, molecule]
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
