@@ -31,11 +31,16 @@ $(VENV)/test.done: $(PINS) pyproject.toml
 	$(PIP) install -c $(PINS) -e ".[test]"
 	touch $@ $(VENV)/lab.done
 
+# What takes seconds to compile for this processor is compiled here, not in the notebook.
+$(VENV)/kernels.done: $(VENV)/lab.done $(wildcard gnndesign/potentials/kernels/*.py)
+	$(BIN)/gnndesign prepare
+	touch $@
+
 # A TORCH that differs from the one of the last call replaces it.
 install: $(VENV)/lab.done
 	if [ -n "$(TORCH)" ]; then $(PIP) install $(TORCH); fi
 
-lab: install
+lab: install $(VENV)/kernels.done
 	$(BIN)/jupyter lab --port=$(PORT) --LabApp.default_url=/lab/tree/notebooks/01_first_crystal.ipynb $(if $(filter 0,$(shell id -u)),--allow-root,)
 
 test: $(VENV)/test.done

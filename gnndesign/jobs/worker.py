@@ -89,16 +89,21 @@ class Worker:
         spec = store.spec
         device = str(choose_device(spec.device))
         before = store.status()
-        control.write(
-            JobStatus(
-                state=JobState.RUNNING,
-                done=before.done,
-                total=before.total,
-                message=f"Loading {spec.potential} on {device}.",
-                device=device,
+
+        def say(message: str) -> None:
+            control.write(
+                JobStatus(
+                    state=JobState.RUNNING,
+                    done=before.done,
+                    total=before.total,
+                    message=message,
+                    device=device,
+                )
             )
-        )
+
+        say(f"Loading {spec.potential} on {device}.")
         potential = self._potential(spec, device)
+        potential.prepare(say)
         task = run_search if spec.kind is JobKind.SEARCH else run_simulation
         last = Progress(done=before.done, total=before.total, message="Nothing to do.")
         for last in task(store, spec, potential, control):

@@ -46,6 +46,8 @@ def run(
     """
     if isinstance(structures, ase.Atoms):
         structures = [structures]
+    # Before the first step: all steps are to be computed in the same way.
+    potential.prepare()
     batch = AtomicBatch.from_atoms(structures, device=potential.device)
     data = AtomData.from_atoms(structures, device=potential.device)
     state = stepper.init(potential, batch, data)
@@ -65,6 +67,7 @@ def resume(
     Raises:
         CheckpointError: the file cannot be read or belongs to another method.
     """
+    potential.prepare()
     state = load_state(path, potential.device)
     if (state.momenta is None) != (stepper.timestep_fs == 0):
         was = "a relaxation" if state.momenta is None else "molecular dynamics"
