@@ -115,15 +115,16 @@ class TorchSimPotential(Potential):
         return periodic
 
     def _state(self, batch: AtomicBatch, *, pbc: bool) -> Any:
+        # `batch` is a selection, hence a copy: the model may write into it.
         cell = batch.cell if pbc else _box(batch)
         masses = torch.as_tensor(atomic_masses, device=batch.device)
         return self._state_type(
-            positions=batch.positions.detach().to(self.dtype, copy=True),
+            positions=batch.positions.detach().to(self.dtype),
             masses=masses[batch.atomic_numbers].to(self.dtype),
             cell=cell.detach().mT.to(self.dtype).contiguous(),
             pbc=pbc,
-            atomic_numbers=batch.atomic_numbers.clone(),
-            system_idx=batch.system_index.clone(),
+            atomic_numbers=batch.atomic_numbers,
+            system_idx=batch.system_index,
         )
 
 
