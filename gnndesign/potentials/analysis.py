@@ -36,11 +36,11 @@ def node_features(
     batch = AtomicBatch.from_atoms(structures, device=potential.device)
     potential.check_elements(batch)
     edges = find_neighbors(batch, potential.parameters.cutoff)
-    known = torch.tensor(potential.parameters.elements, device=potential.device)
-    species = (batch.atomic_numbers[:, None] == known).int().argmax(1)
-    vectors = edges.vectors(batch).to(potential.dtype)
     with torch.no_grad():
-        return list(potential.network.layers(species, vectors, edges))
+        layers = potential.network.layers(
+            potential.species(batch), edges.vectors(batch), edges
+        )
+        return list(layers)
 
 
 def norms_by_l(features: Features) -> Mapping[int, Float[Tensor, "n_atoms _channels"]]:

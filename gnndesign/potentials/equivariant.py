@@ -311,8 +311,11 @@ class EquivariantNetwork(nn.Module):
         vectors: Float[Tensor, "n_edges 3"],
         edges: NeighborList,
     ) -> Iterator[Features]:
-        """Features before the first interaction and after each, one after the other."""
-        harmonics = spherical_harmonics(self.lmax, vectors)
+        """Features before the first interaction and after each, one after the other.
+
+        `vectors` are best given in float64, whatever the floating type of the weights.
+        """
+        harmonics = spherical_harmonics(self.lmax, vectors).to(self.embedding.dtype)
         radial_basis = self.radial_basis(vectors.norm(dim=-1))
         embedding = self.embedding / self.embedding.shape[0] ** 0.5
         features: Features = {SCALAR: embedding[species].unsqueeze(1)}
@@ -386,7 +389,7 @@ class EquivariantPotential(EnergyModel):
         self, batch: AtomicBatch, edges: NeighborList
     ) -> Float[Tensor, " n_atoms"]:
         """(n_atoms,) eV; computed in the floating type of the weights."""
-        vectors = edges.vectors(batch).to(self.dtype)
+        vectors = edges.vectors(batch)
         energies = self.network(self.species(batch), vectors, edges)
         return energies.to(batch.positions.dtype)
 

@@ -70,7 +70,11 @@ class BesselBasis(nn.Module):
     def forward(
         self, distances: Float[Tensor, " n_edges"]
     ) -> Float[Tensor, "n_edges n_radial"]:
-        """(n_edges, n_radial); `distances` in Å, none zero."""
-        r = distances.unsqueeze(-1)
-        waves = (2.0 / self.cutoff) * torch.sin(self.wave_numbers * r) / r
-        return waves * self.envelope(r, self.cutoff)
+        """(n_edges, n_radial); `distances` in Å, none zero.
+
+        Computed in float64: the argument of the sine is up to n_radial π, whose last
+        digit in float32 would be the largest error of a whole network.
+        """
+        r = distances.double().unsqueeze(-1)
+        waves = (2.0 / self.cutoff) * torch.sin(self.wave_numbers.double() * r) / r
+        return (waves * self.envelope(r, self.cutoff)).to(self.wave_numbers.dtype)

@@ -16,8 +16,18 @@ from gnndesign.potentials.analysis import (
     receptive_field,
     receptive_radius,
 )
+from gnndesign.potentials.catalog import load_potential
 
 TURN = Rotation.from_rotvec([0.7, -1.1, 0.4]).as_matrix()
+
+
+@pytest.fixture(scope="module")
+def double():
+    """SevenNet-0 in torch and float64."""
+    potential = load_potential("sevennet-0", "cpu")
+    potential.kernel = "plain"
+    potential.network.double()
+    return potential
 
 
 def rattled_salt():
@@ -46,22 +56,22 @@ def test_there_is_one_set_of_features_a_layer_by_irrep(sevennet_0):
     assert set(layers[0]) == set(layers[-1]) == {SCALAR}
 
 
-def test_the_last_features_are_what_the_energy_is_read_from(sevennet_0_float64):
+def test_the_last_features_are_what_the_energy_is_read_from(double):
     atoms = rattled_salt()
-    network = sevennet_0_float64.network
-    last = node_features(sevennet_0_float64, atoms)[-1]
+    network = double.network
+    last = node_features(double, atoms)[-1]
     with torch.no_grad():
         raw = network.readout(last)[SCALAR][:, 0, 0]
-    places = [sevennet_0_float64.parameters.elements.index(n) for n in atoms.numbers]
+    places = [double.parameters.elements.index(n) for n in atoms.numbers]
     energies = raw * network.scale[places] + network.shift[places]
-    expected = sevennet_0_float64.compute(atoms).atomic_energies
+    expected = double.compute(atoms).atomic_energies
     torch.testing.assert_close(energies, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("layer", [1, 2, 4])
-def test_vectors_turn_with_the_structure_and_scalars_stay(sevennet_0_float64, layer):
-    before = node_features(sevennet_0_float64, rattled_salt())[layer]
-    after = node_features(sevennet_0_float64, turned(rattled_salt()))[layer]
+def test_vectors_turn_with_the_structure_and_scalars_stay(double, layer):
+    before = node_features(double, rattled_salt())[layer]
+    after = node_features(double, turned(rattled_salt()))[layer]
     vector = Irrep(1, 1)
     turn = torch.as_tensor(TURN)
     assert float(before[vector].abs().max()) > 0.01
@@ -70,9 +80,9 @@ def test_vectors_turn_with_the_structure_and_scalars_stay(sevennet_0_float64, la
     torch.testing.assert_close(after[SCALAR], before[SCALAR], rtol=0, atol=1e-11)
 
 
-def test_lengths_of_features_do_not_turn(sevennet_0_float64):
-    before = norms_by_l(node_features(sevennet_0_float64, rattled_salt())[2])
-    after = norms_by_l(node_features(sevennet_0_float64, turned(rattled_salt()))[2])
+def test_lengths_of_features_do_not_turn(double):
+    before = norms_by_l(node_features(double, rattled_salt())[2])
+    after = norms_by_l(node_features(double, turned(rattled_salt()))[2])
     assert {l: tuple(x.shape) for l, x in before.items()} == {
         0: (2, 128),
         1: (2, 64),
@@ -101,13 +111,13 @@ def slopes_of_the_first_energy(potential, atoms):
 
 
 def test_an_energy_depends_on_the_atoms_of_its_field_and_on_no_other(
-    sevennet_0_float64,
+    double,
 ):
     # Steps of 3.1 Å: one neighbor on each side, five layers, so atoms 0 to 5.
     atoms = chain(9, 3.1)
-    field = receptive_field(sevennet_0_float64, atoms, 0)
+    field = receptive_field(double, atoms, 0)
     assert field.tolist() == [True] * 6 + [False] * 3
-    slope = slopes_of_the_first_energy(sevennet_0_float64, atoms)
+    slope = slopes_of_the_first_energy(double, atoms)
     assert bool((slope[field] > 0).all())
     assert bool((slope[~field] == 0).all())
 
