@@ -23,9 +23,9 @@ class MachineCode:
     """
 
     def __init__(self, key: Sequence[str], write: Callable[[], ir.Module]) -> None:
-        target = _target()
-        code = kept(_whole_key(key), _SUFFIX, lambda: _compile(write(), target))
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
+        code = kept(_whole_key(key), _SUFFIX, lambda: _compile(write(), _target()))
+        # The engine owns the target that it is given.
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
 
@@ -48,7 +48,6 @@ def vector_bits() -> int:
     return 256 if features.get("avx2") else 128
 
 
-@cache
 def _target() -> llvm.TargetMachine:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
