@@ -35,7 +35,7 @@ from gnndesign.potentials.equivariant import (
 from gnndesign.potentials.irreps import Gate, Linear
 from gnndesign.potentials.radial import XPLOREnvelope
 
-Matrices = Mapping[Irrep, Float[ndarray, "channels_in channels_out"]]
+Matrices = Mapping[Irrep, Float[ndarray, "_channels_in _channels_out"]]
 """One matrix an irrep, to be multiplied from the right."""
 
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from enum import Enum
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from ase import Atoms
@@ -34,6 +34,7 @@ _LARGEST_DIFFERENCE = {torch.float32: 5e-5, torch.float64: 2e-5}
 eV/Å; mistakes are orders of magnitude larger."""
 
 
+@runtime_checkable
 class Kernel(Protocol):
     """A fused form of a network."""
 
