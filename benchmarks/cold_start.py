@@ -19,10 +19,11 @@ LIMIT_S = 2.5
 PROGRAMS = {
     "import torch": "import torch",
     "load_potential": "import gnndesign; gnndesign.load_potential('sevennet-0')",
-    "and predict": (
+    "and predict, plain torch": (
         "import ase, gnndesign;"
-        "gnndesign.load_potential('sevennet-0')"
-        ".compute(ase.Atoms('Si2', [[0, 0, 0], [2.3, 0, 0]]))"
+        "potential = gnndesign.load_potential('sevennet-0');"
+        "potential.kernel = 'plain';"
+        "potential.compute(ase.Atoms('Si2', [[0, 0, 0], [2.3, 0, 0]]))"
     ),
 }
 
