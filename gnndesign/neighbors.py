@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 import vesin
 from ase.geometry import complete_cell
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
+from gnndesign.neighbor_search import search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,18 +38,25 @@ class NeighborList:
 
     def vectors(self, batch: AtomicBatch) -> Float[Tensor, "n_edges 3"]:
         """(n_edges, 3) Å, r_j + shift @ cell - r_i; differentiable in `batch`."""
-        cell = batch.cell[batch.system_index[self.centers]]
-        offsets = torch.einsum("ni,nij->nj", self.shifts.to(cell.dtype), cell)
-        return batch.positions[self.neighbors] + offsets - batch.positions[self.centers]
+        shifts = self.shifts.to(batch.cell.dtype)
+        if batch.n_systems == 1:
+            offsets = shifts @ batch.cell[0]
+        else:
+            cell = batch.cell[batch.system_index[self.centers]]
+            offsets = torch.einsum("ni,nij->nj", shifts, cell)
+        # Faster than indexing with square brackets.
+        there = batch.positions.index_select(0, self.neighbors)
+        return there + offsets - batch.positions.index_select(0, self.centers)
 
     def within(self, batch: AtomicBatch, cutoff: float) -> NeighborList:
         """Only the pairs that are closer than `cutoff` (Å) in `batch`."""
         vectors = self.vectors(batch.detach())
         near = (vectors * vectors).sum(-1) < cutoff * cutoff
+        kept = near.nonzero()[:, 0]
         return NeighborList(
-            centers=self.centers[near],
-            neighbors=self.neighbors[near],
-            shifts=self.shifts[near],
+            centers=self.centers.index_select(0, kept),
+            neighbors=self.neighbors.index_select(0, kept),
+            shifts=self.shifts.index_select(0, kept),
             cutoff=cutoff,
         )
 
@@ -55,33 +64,52 @@ class NeighborList:
 def find_neighbors(batch: AtomicBatch, cutoff: float) -> NeighborList:
     """Every pair within `cutoff` (Å), through any number of periodic images.
 
-    The search runs on the host (vesin's cell list), one structure after the other.
+    On a GPU the search runs there, for all structures at once; on the host (vesin's
+    cell list) one structure after the other.
     """
-    positions = batch.positions.detach().cpu().double().numpy()
-    cells = batch.cell.detach().cpu().double().numpy()
-    pbc = batch.pbc.cpu().numpy()
-    finder = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True)
-    # A batch may be empty: everything in it has ended.
-    pairs = [torch.zeros((0, 2), dtype=torch.int64)]
-    shifts = [torch.zeros((0, 3), dtype=torch.int64)]
-    start = 0
-    for system, n_atoms in enumerate(batch.atoms_per_system.tolist()):
-        ij, shift = finder.compute(
-            points=positions[start : start + n_atoms],
-            box=complete_cell(cells[system]),
-            periodic=pbc[system],
-            quantities="PS",
+    batch = batch.detach()
+    if batch.device.type == "cpu":
+        centers, neighbors, shifts = _search_on_host(batch, cutoff)
+    else:
+        centers, neighbors, shifts = search(
+            batch.positions, batch.cell, batch.pbc, batch.system_index, cutoff
         )
-        pairs.append(torch.from_numpy(ij.astype("int64")) + start)
-        shifts.append(torch.from_numpy(shift.astype("int64")))
-        start += n_atoms
-    both = torch.cat(pairs).to(batch.device)
     return NeighborList(
-        centers=both[:, 0].contiguous(),
-        neighbors=both[:, 1].contiguous(),
-        shifts=torch.cat(shifts).to(batch.device),
-        cutoff=cutoff,
+        centers=centers, neighbors=neighbors, shifts=shifts, cutoff=cutoff
     )
+
+
+def _search_on_host(batch: AtomicBatch, cutoff: float) -> tuple[Tensor, Tensor, Tensor]:
+    positions = batch.positions.double().numpy()
+    cells = batch.cell.double().numpy()
+    pbc = batch.pbc.numpy()
+    finder = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
+    single = batch.n_systems == 1
+    counts = [batch.n_atoms] if single else batch.atoms_per_system.tolist()
+    # A batch may be empty: everything in it has ended.
+    found: list[list[np.ndarray]] = [] if counts else [_NO_PAIRS]
+    start = 0
+    for system, n_atoms in enumerate(counts):
+        periodic = pbc[system]
+        i, j, shift = finder.compute(
+            points=positions[start : start + n_atoms],
+            box=cells[system] if periodic.all() else complete_cell(cells[system]),
+            periodic=periodic,
+            quantities="ijS",
+        )
+        # Unsigned and 32-bit integers, which torch does not index with.
+        found.append([i.view(np.int64) + start, j.view(np.int64) + start, shift])
+        start += n_atoms
+    columns = zip(*found, strict=True)
+    i, j, shift = found[0] if len(found) == 1 else map(np.concatenate, columns)
+    return torch.from_numpy(i), torch.from_numpy(j), torch.from_numpy(shift).long()
+
+
+_NO_PAIRS = [
+    np.zeros(0, np.int64),
+    np.zeros(0, np.int64),
+    np.zeros((0, 3), np.int32),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +145,7 @@ class VerletList:
 
     def update(self, batch: AtomicBatch) -> VerletList:
         """Itself, or a new list if a pair within the cutoff could be missing."""
-        if bool(self._stale(batch).any()):
+        if self._is_stale(batch.detach()):
             return VerletList.build(batch, self.cutoff, self.skin)
         return self
 
@@ -139,7 +167,14 @@ class VerletList:
         )
         return replace(self, edges=edges, reference=self.reference.select(systems))
 
-    def _stale(self, batch: AtomicBatch) -> Bool[Tensor, " n_systems"]:
+    def _is_stale(self, batch: AtomicBatch) -> bool:
+        if torch.equal(batch.cell, self.reference.cell):
+            moved = batch.positions - self.reference.positions
+            farthest = (moved * moved).sum(1)
+            return bool((farthest > (0.5 * self.skin) ** 2).any())
+        return bool(self._missing_after_strain(batch).any())
+
+    def _missing_after_strain(self, batch: AtomicBatch) -> Bool[Tensor, " n_systems"]:
         reference = self.reference
         # Where a lattice vector is missing there is no F; then the cell must not change.
         identity = torch.eye(3, dtype=batch.cell.dtype, device=batch.device)

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gnndesign.batch import AtomicBatch
-from gnndesign.neighbors import VerletList, find_neighbors
+from gnndesign.neighbor_search import search
+from gnndesign.neighbors import NeighborList, VerletList, find_neighbors
 
 CUTOFF = 3.0
 
@@ -75,6 +76,68 @@ def test_pairs_are_those_of_ase(structures):
     assert edges.n_edges == len(pairs_of(edges, batch))
     assert pairs_of(edges, batch) == ase_pairs(structures, CUTOFF)
     assert torch.equal(edges.centers, edges.centers.sort().values)
+
+
+def search_on_device(batch, cutoff, targets_at_once=1 << 18):
+    """The search that a GPU does, on the CPU."""
+    centers, neighbors, shifts = search(
+        batch.positions,
+        batch.cell,
+        batch.pbc,
+        batch.system_index,
+        cutoff,
+        targets_at_once,
+    )
+    return NeighborList(
+        centers=centers, neighbors=neighbors, shifts=shifts, cutoff=cutoff
+    )
+
+
+@given(several, st.sampled_from([1, 40, 1 << 18]))
+@quick
+def test_the_search_on_a_device_finds_the_pairs_of_the_host(
+    structures, targets_at_once
+):
+    batch = AtomicBatch.from_atoms(structures)
+    edges = search_on_device(batch, CUTOFF, targets_at_once)
+    assert edges.n_edges == len(pairs_of(edges, batch))
+    assert pairs_of(edges, batch) == pairs_of(find_neighbors(batch, CUTOFF), batch)
+    assert torch.equal(edges.centers, edges.centers.sort().values)
+
+
+@pytest.mark.parametrize("skew", [0.0, 3.0, 12.0])
+@pytest.mark.parametrize("size", [1.1, 6.0, 20.0])
+def test_the_search_on_a_device_copes_with_skewed_and_thin_cells(skew, size):
+    rng = np.random.default_rng(1)
+    # As many as fit at the density of a solid; the last vector leans over.
+    n_atoms = max(1, int(0.05 * size**3))
+    cell = [[size, 0, 0], [0.3 * skew, size, 0], [-skew, skew, size]]
+    positions = rng.uniform(-1, 2, (n_atoms, 3)) @ np.array(cell)
+    atoms = ase.Atoms(f"Ar{n_atoms}", positions=positions, cell=cell, pbc=True)
+    batch = AtomicBatch.from_atoms([atoms, molecule("C6H6")])
+    edges = search_on_device(batch, CUTOFF)
+    assert edges.n_edges > 50
+    assert pairs_of(edges, batch) == pairs_of(find_neighbors(batch, CUTOFF), batch)
+
+
+def test_the_search_on_a_device_finds_nothing_where_nothing_is():
+    apart = AtomicBatch.from_atoms([ase.Atoms("He"), ase.Atoms("He")])
+    assert search_on_device(apart, 100.0).n_edges == 0
+    empty = apart.select(torch.zeros(2, dtype=torch.bool))
+    assert search_on_device(empty, 100.0).n_edges == 0
+    assert find_neighbors(empty, 100.0).n_edges == 0
+    far = ase.Atoms("He2", positions=[[0, 0, 0], [9e5, 9e5, -9e5]])
+    assert search_on_device(AtomicBatch.from_atoms(far), 0.5).n_edges == 0
+
+
+@pytest.mark.gpu
+def test_a_batch_on_a_gpu_is_searched_there():
+    structures = [bulk("Si", cubic=True) * (4, 4, 4), molecule("C6H6"), bulk("Cu")]
+    batch = AtomicBatch.from_atoms(structures, device="cuda")
+    edges = find_neighbors(batch, 5.0)
+    assert edges.centers.is_cuda
+    host = AtomicBatch.from_atoms(structures)
+    assert pairs_of(edges, batch) == pairs_of(find_neighbors(host, 5.0), host)
 
 
 @given(several)

@@ -98,7 +98,7 @@ class ConvolutionWriter:
         names = [f"z_{number}" for number in range(len(rows))]
         inner = [*self._edge(""), *self._load_features("other", "mask")]
         inner += harmonic_lines(self.orders[-1])
-        inner.append("c0, c1, c2, c3 = hermite_values(t, h)")
+        inner.append("c1, c2, c3 = hermite_values(t, h)")
         number = 0
         for path in self.paths:
             inner += [*self._weight(path, slope=False), *self._matrix(path)]
@@ -124,8 +124,8 @@ class ConvolutionWriter:
         inner = [
             *self._edge("-"),
             *harmonic_lines(self.orders[-1]),
-            "c0, c1, c2, c3 = hermite_values(t, h)",
-            "s0, s1, s2, s3 = hermite_slopes(t, h)",
+            "c1, c2, c3 = hermite_values(t, h)",
+            "d1, d2, d3 = hermite_slopes(t)",
             f"dr = {_ZEROS}",
             *(
                 f"gy{l}_{m} = {_ZEROS}"
@@ -162,7 +162,7 @@ class ConvolutionWriter:
             "interval = tl.load(intervals + edge, mask=real, other=0)",
             "interval = interval.to(tl.int64)[:, None]",
             "mask = real[:, None] & inside[None, :]",
-            f"node = table + interval * {2 * self.layout.n_weights} + channel",
+            f"node = table + interval * {3 * self.layout.n_weights} + channel",
         ]
         for place, name in enumerate(("u_0", "u_1", "u_2", "inverse", "t", "h")):
             minus = sign if name.startswith("u") else ""
@@ -193,16 +193,16 @@ class ConvolutionWriter:
         ]
 
     def _weight(self, path: LoweredPath, *, slope: bool) -> list[str]:
-        """The radial weight, and its slope, from values and slopes at two nodes."""
+        """The radial weight, and its slope, from the table (see gpu_prepare.py)."""
+        width, start = self.layout.n_weights, path.columns.start
+        # Value, slope and mean slope of the left node, slope of the right one.
         lines = [
-            f"v{place} = tl.load(node + "
-            f"{path.columns.start + place * self.layout.n_weights}, "
-            "mask=mask, other=0.0)"
-            for place in range(4)
+            f"v{number} = tl.load(node + {start + place * width}, mask=mask, other=0.0)"
+            for number, place in enumerate((0, 1, 2, 4))
         ]
-        lines.append("w = c0 * v0 + c1 * v1 + c2 * v2 + c3 * v3")
+        lines.append("w = v0 + c1 * v1 + c2 * v2 + c3 * v3")
         if slope:
-            lines.append("dw = s0 * v0 + s1 * v1 + s2 * v2 + s3 * v3")
+            lines.append("dw = d1 * v1 + d2 * v2 + d3 * v3")
         return lines
 
     def _matrix(self, path: LoweredPath) -> list[str]:

@@ -17,21 +17,21 @@ import triton.language as tl
 
 @triton.jit
 def hermite_values(t, h):
-    """Factors of value and slope at the left node, value and slope at the right one."""
+    """Factors of the left slope, the mean slope and the right slope in a weight.
+
+    With m = (w1 - w0) / h, Hermite's cubic (radial_table.py) is
+    w = w0 + h (t (1 - t)² w0' + t² (3 - 2t) m - t² (1 - t) w1'). Differences of two
+    nodes are taken when the table is made, in float64: in float32 they would have lost
+    three digits of the slope.
+    """
     rest = 1.0 - t
-    return (
-        (1.0 + 2.0 * t) * rest * rest,
-        t * rest * rest * h,
-        t * t * (3.0 - 2.0 * t),
-        -t * t * rest * h,
-    )
+    return h * t * rest * rest, h * t * t * (3.0 - 2.0 * t), -h * t * t * rest
 
 
 @triton.jit
-def hermite_slopes(t, h):
+def hermite_slopes(t):
     """The same for the weight's derivative with respect to the distance."""
-    rise = 6.0 * t * (1.0 - t) / h
-    return -rise, (1.0 - t) * (1.0 - 3.0 * t), rise, -t * (2.0 - 3.0 * t)
+    return (1.0 - t) * (1.0 - 3.0 * t), 6.0 * t * (1.0 - t), -t * (2.0 - 3.0 * t)
 
 
 @triton.jit

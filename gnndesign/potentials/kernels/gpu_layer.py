@@ -46,7 +46,7 @@ class DeviceLayer:
     Attributes:
         layout: of its buffers.
         incoming: layout of the features before; None in the first layer.
-        table: (n_nodes, 2, n_weights) values and slopes.
+        table: (n_nodes, 3, n_weights) radial weights, see `prepare_table`.
         joint: from the features before to the joint rows, one matrix an irrep.
         after: from summed messages to the gate's input.
         species: (n_species, width) joint rows of the scalars in the first layer.
@@ -57,7 +57,7 @@ class DeviceLayer:
 
     layout: LayerLayout
     incoming: Layout | None
-    table: Float[Tensor, "n_nodes 2 n_weights"]
+    table: Float[Tensor, "n_nodes 3 n_weights"]
     joint: Mapping[Irrep, Tensor]
     after: Mapping[Irrep, Tensor]
     species: Float[Tensor, "n_species _width"] | None

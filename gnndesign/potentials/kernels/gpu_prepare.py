@@ -8,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
@@ -47,7 +48,7 @@ def prepare_layers(
             DeviceLayer(
                 layout=layout,
                 incoming=incoming,
-                table=tensor(np.stack([table.values, table.slopes], 1)),
+                table=tensor(prepare_table(table)),
                 joint={ir: tensor(m) for ir, m in matrices.items() if m is not None},
                 after={ir: tensor(m) for ir, m in layer.after.items()},
                 species=None if species is None else tensor(species),
@@ -59,6 +60,14 @@ def prepare_layers(
         )
         incoming = layout.features
     return tuple(layers)
+
+
+def prepare_table(table: RadialTable) -> Float[ndarray, "n_nodes 3 n_weights"]:
+    """(n_nodes, 3, n_weights) value, slope, and mean slope up to the next node (1/Å)."""
+    steps = np.diff(table.grid.nodes)[:, None]
+    mean = np.zeros_like(table.values)
+    mean[:-1] = np.diff(table.values, axis=0) / steps
+    return np.stack([table.values, table.slopes, mean], 1)
 
 
 def prepare_grid(
