@@ -21,19 +21,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gnndesign.batch import AtomicBatch
-from gnndesign.errors import ParameterError
 from gnndesign.neighbors import NeighborList
 from gnndesign.potentials.algebra import (
-    LARGEST_L,
     SCALAR,
     SILU_FACTOR,
     Irrep,
@@ -41,6 +37,7 @@ from gnndesign.potentials.algebra import (
     spherical_harmonics,
 )
 from gnndesign.potentials.base import Card, EnergyModel, Slopes
+from gnndesign.potentials.equivariant_parameters import EquivariantParameters
 from gnndesign.potentials.irreps import (
     Channels,
     Features,
@@ -52,98 +49,7 @@ from gnndesign.potentials.irreps import (
     random_weight,
 )
 from gnndesign.potentials.kernels.selection import KernelChoice, KernelSelection
-from gnndesign.potentials.radial import BesselBasis, Envelope, PolynomialEnvelope
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EquivariantParameters:
-    """The shape of an equivariant network.
-
-    Attributes:
-        elements: atomic numbers it knows, in the order of its embedding.
-        cutoff: Å.
-        hidden: irreps of the features before each interaction and after the last:
-            n_layers + 1 entries; the first holds even scalars alone.
-        lmax: largest order of the spherical harmonics.
-        parity: whether the harmonics change sign under inversion; without it every
-            quantity counts as even, as in SevenNet-0.
-        n_radial: number of Bessel functions.
-        radial_hidden: widths of the radial network's hidden layers.
-        readout_hidden: channels between the last features and the energy.
-        envelope: cutoff function.
-        self_connection: whether an atom's own features are mixed by one matrix
-            ("linear", SevenNet) or by one for each species ("species", NequIP).
-
-    Raises:
-        ParameterError: no network has such a shape.
-    """
-
-    elements: tuple[int, ...]
-    cutoff: float
-    hidden: tuple[str, ...]
-    lmax: int
-    parity: bool
-    n_radial: int
-    radial_hidden: tuple[int, ...]
-    readout_hidden: int
-    envelope: Envelope
-    self_connection: Literal["linear", "species"] = "linear"
-
-    def __post_init__(self) -> None:
-        """Check what would otherwise go wrong late or silently."""
-        known = all(1 <= number <= 118 for number in self.elements)
-        _require(
-            known and len(set(self.elements)) == len(self.elements) > 0,
-            f"different atomic numbers from 1 to 118, got {list(self.elements)}",
-        )
-        _require(0 < self.cutoff < 100, f"a cutoff in Å, got {self.cutoff}")
-        _require(
-            0 <= self.lmax <= LARGEST_L, f"lmax of 0 to {LARGEST_L}, got {self.lmax}"
-        )
-        envelope = self.envelope
-        _require(
-            envelope.p >= 2
-            if isinstance(envelope, PolynomialEnvelope)
-            else 0 <= envelope.onset < self.cutoff,
-            f"an envelope with p > 1 or an onset below the cutoff, got {envelope}",
-        )
-        sizes = (self.n_radial, self.readout_hidden, *self.radial_hidden)
-        _require(
-            all(0 < size < 1_000_000 for size in sizes),
-            f"layers of at least one channel, got {list(sizes)}",
-        )
-        layers = self.channels
-        _require(1 < len(layers) <= 100, f"1 to 99 interactions, got {len(layers) - 1}")
-        _require(
-            set(layers[0]) == {SCALAR} and SCALAR in layers[-1],
-            f"even scalars at both ends, got {self.hidden[0]!r} and {self.hidden[-1]!r}",
-        )
-        for number, (before, after) in enumerate(pairwise(layers), 1):
-            reached = {
-                path.receiver for path in coupling_paths(before, self.harmonics, after)
-            }
-            missing = ", ".join(str(ir) for ir in after if ir not in reached)
-            _require(
-                SCALAR in after and not missing,
-                f"irreps with 0e that interaction {number} can make, got "
-                f"{self.hidden[number]!r}" + (f"; not {missing}" if missing else ""),
-            )
-
-    @property
-    def channels(self) -> list[Channels]:
-        """`hidden`, read."""
-        return [channels_of(text) for text in self.hidden]
-
-    @property
-    def harmonics(self) -> list[Irrep]:
-        """Irreps of the spherical harmonics, by rising l."""
-        sign = -1 if self.parity else 1
-        return [Irrep(l, sign**l) for l in range(self.lmax + 1)]
-
-
-def _require(kept: bool, wanted: str) -> None:  # noqa: FBT001 - reads as a sentence
-    if not kept:
-        raise ParameterError(f"An equivariant network wants {wanted}.")
+from gnndesign.potentials.radial import BesselBasis
 
 
 class RadialNetwork(nn.Module):
