@@ -25,6 +25,9 @@ from harness import data_path
 PACKAGE_NAMES = {"sevennet-0": "7net-0", "sevennet-l3i5": "7net-l3i5"}
 """Of the SevenNets, ours and the `sevenn` package's."""
 
+LIMITS = {"energy": 1e-6, "force": 1e-5, "stress": 1e-4}
+"""eV an atom, eV/Å, GPa."""
+
 EV_PER_A3_TO_GPA = 160.21766208
 
 CUTOFF = 5.0
@@ -62,6 +65,28 @@ def difference(a: Evaluation, b: Evaluation) -> Difference:
         force=float(np.abs(a.forces - b.forces).max()),
         stress=stress,
     )
+
+
+def beyond_limits(ours: Evaluation, package: Evaluation) -> set[str]:
+    """Which of energy, force and stress differ by more than the limit.
+
+    The package adds up its total energy in float32, whose last digit (8e-6 eV in 80 eV)
+    is allowed on top.
+    """
+    apart = difference(ours, package)
+    digit = float(np.spacing(np.float32(abs(package.energy)))) / len(package.forces)
+    allowed = LIMITS | {"energy": LIMITS["energy"] + digit}
+    return {what for what, limit in allowed.items() if getattr(apart, what) > limit}
+
+
+def unexplained(ours: Evaluation, package: Evaluation, exact: Evaluation) -> set[str]:
+    """Which are beyond a limit although the package is nearer to float64 than we are."""
+    off, package_off = difference(ours, exact), difference(package, exact)
+    return {
+        what
+        for what in beyond_limits(ours, package)
+        if getattr(off, what) > max(LIMITS[what], getattr(package_off, what))
+    }
 
 
 def by_package(name: str, structures: Sequence[ase.Atoms]) -> list[Evaluation]:

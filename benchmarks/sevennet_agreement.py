@@ -1,11 +1,11 @@
 """Our SevenNets against the `sevenn` package: 200 structures, and silicon's lattice.
 
 Claims, for every structure of parity.py, alone and in mixed batches of eight, with each
-kernel: energies within 1e-6 eV/atom, forces within 1e-5 eV/Å and stresses within
-1e-4 GPa of the package's SevenNetCalculator, or nearer than the package to the same
-network in float64. The second half is needed because the package adds up its total
-energy in float32, whose last digit is 8e-6 eV in 80 eV; the rows give the raw
-differences, how many of them are beyond a limit, and how far either is from float64.
+kernel: energies within 1e-6 eV/atom beyond the last digit of the package's total (which
+it adds up in float32: 8e-6 eV in 80 eV), forces within 1e-5 eV/Å and stresses within
+1e-4 GPa of its SevenNetCalculator; or nearer than the package to the same network in
+float64. The rows give the raw differences, how many structures are beyond a limit
+("n_beyond") and how many of these float64 does not explain ("n_farther_than_package").
 Rattled silicon relaxed with its cell comes to within 1e-3 Å of the lattice constant
 that ASE's FIRE finds on the package's calculator. The seconds are medians of five for
 rattled Si 64, ours and theirs in turn; they are reported, not checked.
@@ -28,16 +28,17 @@ from harness import parse_arguments, print_table, write_results
 from parity import (
     PACKAGE_NAMES,
     Evaluation,
+    beyond_limits,
     by_package,
     by_potential,
     difference,
     package_calculator,
     parity_structures,
+    unexplained,
 )
 
 import gnndesign as gd
 
-LIMITS = {"energy": 1e-6, "force": 1e-5, "stress": 1e-4}
 LATTICE = 1e-3
 KERNELS = ("plain", "fused")
 BATCH_SIZES = {"alone": 1, "mixed batches": 8}
@@ -120,15 +121,13 @@ def largest_differences(
     """The largest of all structures, and how many go beyond a limit."""
     raw = table(ours, package)
     off, package_off = table(ours, exact), table(package, exact)
-    limits = np.array(list(LIMITS.values()))
-    beyond = raw > limits
-    farther = beyond & (off > np.maximum(limits, package_off))
+    triples = list(zip(ours, package, exact, strict=True))
     return {
         "energy_eV_per_atom": float(raw[:, 0].max()),
         "force_eV_per_A": float(raw[:, 1].max()),
         "stress_GPa": float(raw[:, 2].max()),
-        "n_beyond": int(beyond.any(1).sum()),
-        "n_farther_than_package": int(farther.any(1).sum()),
+        "n_beyond": sum(bool(beyond_limits(a, b)) for a, b, _ in triples),
+        "n_farther_than_package": sum(bool(unexplained(*t)) for t in triples),
         "energy_from_float64": float(off[:, 0].max()),
         "package_energy_from_float64": float(package_off[:, 0].max()),
         "force_from_float64": float(off[:, 1].max()),

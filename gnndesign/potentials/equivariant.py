@@ -236,10 +236,10 @@ class EquivariantNetwork(nn.Module):
         vectors: Float[Tensor, "n_edges 3"],
         edges: NeighborList,
     ) -> Float[Tensor, " n_atoms"]:
-        """(n_atoms,) eV."""
+        """(n_atoms,) eV, in float64: a shift of many eV would cost float32 its end."""
         features = deque(self.layers(species, vectors, edges), maxlen=1).pop()
-        energy = self.readout(features)[SCALAR][:, 0, 0]
-        return energy * self.scale[species] + self.shift[species]
+        energy = self.readout(features)[SCALAR][:, 0, 0].double()
+        return energy * self.scale.double()[species] + self.shift.double()[species]
 
 
 class EquivariantPotential(EnergyModel):

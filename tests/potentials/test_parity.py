@@ -1,10 +1,9 @@
 """200 structures: our SevenNets, alone and in mixed batches, against the package.
 
-Run with `-m slow`; the structures are those of benchmarks/parity.py. The package adds
-up a total energy in float32, so that its last digit alone is up to 5e-7 eV an atom
-here. Where two float32 results differ by more than a limit, both are compared with the
-same network in float64: ours must lie within the limit of it, or nearer to it than the
-package's does.
+Run with `-m slow`; structures and limits are those of benchmarks/parity.py: 1e-6 eV an
+atom beyond the last digit of the package's float32 total, 1e-5 eV/Å, 1e-4 GPa. Where
+two float32 results differ by more, both are compared with the same network in float64:
+ours must lie within the limit of it, or nearer to it than the package's does.
 """
 
 import numpy as np
@@ -12,9 +11,6 @@ import parity
 import pytest
 
 from gnndesign.potentials.catalog import load_potential
-
-LIMITS = {"energy": 1e-6, "force": 1e-5, "stress": 1e-4}
-"""eV an atom, eV/Å, GPa."""
 
 KERNELS = ("plain", "fused")
 """Every way in which a potential evaluates."""
@@ -53,21 +49,6 @@ def exact(name, structures):
     return parity.by_potential(potential, structures, batch_size=4)
 
 
-def too_far(ours, package, exact):
-    """Where the package, not float32, would have to be believed to be right."""
-    found = []
-    for place, (a, b, e) in enumerate(zip(ours, package, exact, strict=True)):
-        apart = parity.difference(a, b)
-        off, theirs_off = parity.difference(a, e), parity.difference(b, e)
-        for what, limit in LIMITS.items():
-            mine = getattr(off, what)
-            if getattr(apart, what) > limit and mine > max(
-                limit, getattr(theirs_off, what)
-            ):
-                found.append((place, what, getattr(apart, what), mine))
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("batch_size", [1, 8], ids=["alone", "mixed batches"])
@@ -78,11 +59,20 @@ def test_200_structures_agree_with_the_package(
     assert len(structures) == 200
     potential = with_kernel(name, kernel)
     ours = parity.by_potential(potential, structures, batch_size)
-    assert too_far(ours, package, exact) == []
-    apart = [parity.difference(a, b) for a, b in zip(ours, package, strict=True)]
-    # The exception above stays an exception.
-    beyond = [any(getattr(d, what) > LIMITS[what] for what in LIMITS) for d in apart]
-    assert np.mean(beyond) <= 0.05
+    places = range(len(structures))
+    beyond = [k for k in places if parity.beyond_limits(ours[k], package[k])]
+    unexplained = [
+        (
+            k,
+            parity.difference(ours[k], package[k]),
+            parity.difference(ours[k], exact[k]),
+        )
+        for k in beyond
+        if parity.unexplained(ours[k], package[k], exact[k])
+    ]
+    assert unexplained == []
+    # What the rounding of the package explains stays an exception.
+    assert len(beyond) <= len(structures) // 5
 
 
 def test_the_structures_are_of_all_kinds():
