@@ -1,9 +1,14 @@
 import os
 import warnings
+from pathlib import Path
 
 # Threads that spin while they wait make a busy machine fifty times slower. Read by
 # OpenMP when torch is first imported, hence above that import.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Compiled kernels are kept from one run of the tests to the next.
+os.environ.setdefault(
+    "GNNDESIGN_CACHE", str(Path(__file__).parent.parent / "build" / "cache")
+)
 
 import pytest
 import torch
@@ -12,6 +17,15 @@ from gnndesign.potentials.catalog import load_potential
 from gnndesign.potentials.lennard_jones import LennardJones
 
 torch.set_num_threads(1)
+
+
+def prepared(name, dtype=torch.float32):
+    """A potential in its fused form, so that no test sees two forms."""
+    potential = load_potential(name, "cpu")
+    potential.network.to(dtype)
+    potential.kernel = "fused"
+    potential.prepare(lambda line: None)
+    return potential
 
 
 @pytest.fixture(scope="session")
@@ -23,29 +37,25 @@ def lennard_jones():
 @pytest.fixture(scope="session")
 def sevennet_0():
     """SevenNet-0 as a user gets it."""
-    return load_potential("sevennet-0", "cpu")
+    return prepared("sevennet-0")
 
 
 @pytest.fixture(scope="session")
 def sevennet_l3i5():
     """SevenNet-l3i5 as a user gets it."""
-    return load_potential("sevennet-l3i5", "cpu")
+    return prepared("sevennet-l3i5")
 
 
 @pytest.fixture(scope="session")
 def sevennet_0_float64():
     """SevenNet-0 with its weights raised to float64, for fine differences."""
-    potential = load_potential("sevennet-0", "cpu")
-    potential.network.double()
-    return potential
+    return prepared("sevennet-0", torch.float64)
 
 
 @pytest.fixture(scope="session")
 def sevennet_l3i5_float64():
     """SevenNet-l3i5 with its weights raised to float64, for fine differences."""
-    potential = load_potential("sevennet-l3i5", "cpu")
-    potential.network.double()
-    return potential
+    return prepared("sevennet-l3i5", torch.float64)
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ def toy_path():
 def own_cache(tmp_path, monkeypatch):
     """No test reads or leaves energies of elements outside its own folder."""
     monkeypatch.setenv("GNNDESIGN_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GNNDESIGN_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ def tabulate(
 
 def _with_slopes(radial: Radial, distances: ndarray) -> tuple[ndarray, ndarray]:
     r = torch.from_numpy(np.ascontiguousarray(distances))
-    found: Any = torch.func.jvp(radial, (r,), (torch.ones_like(r),))
+    found: Any = torch.autograd.functional.jvp(radial, r, torch.ones_like(r))
     values, slopes = found
     return values.numpy(), slopes.numpy()
 
