@@ -14,7 +14,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 
 ENERGY = 1e-6  # eV an atom
 FORCE = 1e-5  # eV/Å
-STRESS = 1e-6  # eV/Å³; 1.6e-4 GPa
+STRESS = 2e-6  # eV/Å³; the package itself is 1.8e-6 from float64 for strained iron
 
 
 def rattled(atoms, seed=3):
