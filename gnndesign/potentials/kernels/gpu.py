@@ -10,10 +10,14 @@ Energies and gradients of atoms are summed in float64, the network is evaluated 
 `dtype`. Matrix products follow `torch.set_float32_matmul_precision`, which must stay
 "highest" (torch's default) for the accuracy that is promised.
 
-What has been seen: everything on CPU tensors by Triton's interpreter, against the plain
-network. No GPU has run it yet: the choice of tiles (gpu_tile.py), the capture of CUDA
-graphs (gpu_graphs.py) and all speed are unproven. `benchmarks/gpu_kernels.py` proves
-them where there is a GPU.
+What has been seen: all kernels on CPU tensors by Triton's interpreter, in agreement with
+the plain network; and all of them compiled for compute capability 9.0. No GPU has run
+them yet: the choice of tiles (gpu_tile.py), CUDA graphs (gpu_graphs.py) and all speed
+are unproven. `benchmarks/gpu_kernels.py` is the first thing to run on one.
+
+A kernel is compiled when it is first used, and kept by Triton (TRITON_CACHE_DIR): some
+20 s for SevenNet-0 and a minute or more for SevenNet-l3i5, once for small systems and
+once for those of 1024 atoms and more.
 
 Memory, float32: `bytes_per_atom` and `bytes_per_edge`; SevenNet-0 39 kB an atom and
 92 bytes an edge, SevenNet-l3i5 65 kB and 108 bytes. With 50 edges an atom and the
@@ -112,6 +116,11 @@ class GPUNetwork:
         self._graphs = (
             GraphCache(self._allocate, self._run) if device.type == "cuda" else None
         )
+
+    @property
+    def n_graphs(self) -> int:
+        """Number of CUDA graphs that have been captured."""
+        return 0 if self._graphs is None else self._graphs.n_graphs
 
     @property
     def bytes_per_atom(self) -> int:

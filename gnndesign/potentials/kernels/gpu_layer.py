@@ -20,7 +20,7 @@ Kernel = Any
 """A Triton function: kernel[grid](arguments)."""
 
 Tiling = Callable[[int, int, int], Tile]
-"""Channels, rows, number of atoms to a `Tile`."""
+"""Channels, registers a channel and edge, and number of atoms to a `Tile`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,7 @@ class DeviceLayer:
     def forward(self, space: Workspace, joint: Tensor, tiling: Tiling) -> None:
         """Replace `space.features` by those after this layer, and fill `joint`."""
         layout, n = self.layout, space.n_atoms
+        words = joint.dtype.itemsize // 4
         if self.species is not None:
             rows = layout.joint.block(joint, SCALAR, n)
             torch.index_select(self.species, 0, space.species, out=rows)
@@ -78,7 +79,7 @@ class DeviceLayer:
                 torch.mm(self.incoming.block(space.features, ir, n), matrix, out=rows)
         for convolution in self.convolutions:
             sizes = convolution.sizes
-            tile = tiling(sizes.channels, sizes.forward_rows, n)
+            tile = tiling(sizes.channels, sizes.forward_rows * words, n)
             convolution.forward[n, n_blocks(sizes.channels)](
                 *self._edges(space, joint),
                 n,
@@ -102,6 +103,7 @@ class DeviceLayer:
         What the edges contribute to dE/dvector is added to `space.slots`.
         """
         layout, n = self.layout, space.n_atoms
+        words = joint.dtype.itemsize // 4
         gradient = space.joint_gradient
         self.gate_back[n,](joint, space.feature_gradient, gradient, n, **OPTIONS)
         for ir, matrix in self.after.items():
@@ -109,7 +111,7 @@ class DeviceLayer:
             torch.mm(self._gate_input(gradient, ir, n), matrix.mT, out=messages)
         for convolution in self.convolutions:
             sizes = convolution.sizes
-            tile = tiling(sizes.channels, sizes.backward_rows, n)
+            tile = tiling(sizes.channels, sizes.backward_rows * words, n)
             convolution.backward[n, n_blocks(sizes.channels)](
                 *self._edges(space, joint),
                 gradient,

@@ -29,11 +29,12 @@ class Tile:
 
     @classmethod
     def choose(cls, channels: int, rows: int, n_atoms: int) -> Tile:
-        """A tile for which `rows` numbers a channel and edge fit into registers.
+        """A tile for which `rows` registers a channel and edge are there.
 
-        A thread has 255 registers. With rows times elements a thread near 128 there is
-        room for the couplings, and several warps share a scheduler. The numbers follow
-        from that count; no GPU has been asked yet.
+        A thread has 255. Compiled for an H100 (compute capability 9.0), SevenNet's
+        kernels need 80 to 225 registers with four elements a thread (lmax 2), and two
+        for lmax 3, and spill nothing but the largest. Which tiles are fastest no GPU
+        has been asked yet; benchmarks/gpu_kernels.py asks.
         """
         elements = 4 if rows <= 30 else 2 if rows <= 64 else 1
         block = channel_block(channels)
