@@ -47,7 +47,7 @@ def test_what_was_made_once_is_read(cache):
 @pytest.mark.parametrize(
     "harm",
     [
-        lambda whole: b"",
+        lambda whole: whole[:0],
         lambda whole: whole[:16],
         lambda whole: whole[:-1],
         lambda whole: whole[:32],
