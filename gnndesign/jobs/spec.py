@@ -17,7 +17,7 @@ from gnndesign.potentials.catalog import potential_card
 from gnndesign.structures.convert import atoms_from_dict, atoms_to_dict
 
 FORMAT = 1
-_PACKAGES = ("gnndesign", "torch", "ase", "numpy", "numba", "vesin", "optuna")
+_PACKAGES = ("gnndesign", "torch", "ase", "numpy", "llvmlite", "vesin", "optuna")
 
 
 class JobKind(StrEnum):

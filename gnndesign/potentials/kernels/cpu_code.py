@@ -12,7 +12,7 @@ phase's function; the calls share out the range among themselves by a counter:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -192,9 +192,8 @@ class NetworkCode:
         )
         return repr(texts)
 
-    def write(self) -> ir.Module:
-        """The module with all phases."""
-        module = ir.Module("gnndesign")
+    def write(self) -> Iterator[ir.Module]:
+        """A module for each phase."""
         bodies: dict[str, _Body] = {
             "geometry": self._emit_geometry,
             "geometry_backward": self._emit_geometry_backward,
@@ -211,10 +210,11 @@ class NetworkCode:
                 name = self.phase(kind, t)
                 if name not in written:
                     written.add(name)
+                    module = ir.Module(name)
                     _add_phase(
                         module, name, PHASES[kind], self.machine, partial(body, t)
                     )
-        return module
+                    yield module
 
     def products(
         self,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import io
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 import llvmlite
 import llvmlite.binding as llvm
+import numpy as np
 from llvmlite import ir
 
+from gnndesign.potentials.kernels.background import give_up_if_ending
 from gnndesign.potentials.kernels.kept import is_kept, kept
 
 _SUFFIX = ".o"
@@ -19,14 +22,22 @@ class MachineCode:
 
     Args:
         key: everything the code depends on beside the processor and the compiler.
-        write: writes the code, called only where the cache has none.
+        write: writes the code, module by module; called only where the cache has none.
+
+    Raises:
+        GivenUpError: the program ends meanwhile.
     """
 
-    def __init__(self, key: Sequence[str], write: Callable[[], ir.Module]) -> None:
-        code = kept(_whole_key(key), _SUFFIX, lambda: _compile(write(), _target()))
+    def __init__(
+        self, key: Sequence[str], write: Callable[[], Iterable[ir.Module]]
+    ) -> None:
+        content = kept(_whole_key(key), _SUFFIX, lambda: _compile(write()))
         # The engine owns the target that it is given.
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
-        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            for name in file.files:
+                code = llvm.ObjectFileRef.from_data(file[name].tobytes())
+                self._engine.add_object_file(code)
         self._engine.finalize_object()
 
     def address(self, name: str) -> int:
@@ -65,13 +76,20 @@ def _whole_key(key: Sequence[str]) -> list[str]:
     return [*key, compiler, llvm.get_host_cpu_name(), features]
 
 
-def _compile(module: ir.Module, target: llvm.TargetMachine) -> bytes:
-    parsed = llvm.parse_assembly(str(module))
-    parsed.verify()
+def _compile(modules: Iterable[ir.Module]) -> bytes:
+    target = _target()
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     # The code is vectors already.
     options.loop_vectorization = options.slp_vectorization = False
     options.loop_unrolling = options.loop_interleaving = False
-    builder = llvm.create_pass_builder(target, options)
-    builder.getModulePassManager().run(parsed, builder)
-    return target.emit_object(parsed)
+    objects: list[np.ndarray] = []
+    for module in modules:
+        give_up_if_ending()
+        parsed = llvm.parse_assembly(str(module))
+        parsed.verify()
+        builder = llvm.create_pass_builder(target, options)
+        builder.getModulePassManager().run(parsed, builder)
+        objects.append(np.frombuffer(target.emit_object(parsed), np.uint8))
+    stream = io.BytesIO()
+    np.savez(stream, *objects)
+    return stream.getvalue()

@@ -26,6 +26,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from gnndesign.errors import CheckpointError
+from gnndesign.potentials.kernels.background import give_up_if_ending
 
 SHORTEST = 0.5
 """Å; no table goes below it. Shorter distances are left to the radial network itself."""
@@ -179,6 +180,7 @@ def tabulate(
 
 
 def _with_slopes(radial: Radial, distances: ndarray) -> tuple[ndarray, ndarray]:
+    give_up_if_ending()
     r = torch.from_numpy(np.ascontiguousarray(distances))
     found: Any = torch.autograd.functional.jvp(radial, r, torch.ones_like(r))
     values, slopes = found

@@ -23,6 +23,7 @@ from gnndesign.batch import AtomicBatch
 from gnndesign.errors import GNNDesignError, ParameterError
 from gnndesign.neighbors import NeighborList, find_neighbors
 from gnndesign.potentials.base import Slopes
+from gnndesign.potentials.kernels.background import in_background
 
 if TYPE_CHECKING:
     from gnndesign.potentials.equivariant import EquivariantPotential
@@ -156,9 +157,7 @@ class KernelSelection:
             if self._is_quick():
                 self._make(weights)
                 return
-            # A daemon: a script that ends does not wait for what it no longer needs.
-            self._thread = Thread(target=self._make, args=(weights,), daemon=True)
-            self._thread.start()
+            self._thread = in_background(lambda: self._make(weights))
 
     def _is_quick(self) -> bool:
         from gnndesign.potentials.kernels.cpu import CPUNetwork
