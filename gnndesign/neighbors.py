@@ -64,25 +64,26 @@ class NeighborList:
 def find_neighbors(batch: AtomicBatch, cutoff: float) -> NeighborList:
     """Every pair within `cutoff` (Å), through any number of periodic images.
 
-    On a GPU the search runs there, for all structures at once; on the host (vesin's
-    cell list) one structure after the other.
+    On a CUDA device the search runs there, for all structures at once; else on the
+    host (vesin's cell list), one structure after the other.
     """
     batch = batch.detach()
-    if batch.device.type == "cpu":
-        centers, neighbors, shifts = _search_on_host(batch, cutoff)
-    else:
-        centers, neighbors, shifts = search(
+    if batch.device.type == "cuda":
+        found = search(
             batch.positions, batch.cell, batch.pbc, batch.system_index, cutoff
         )
+    else:
+        found = _search_on_host(batch, cutoff)
+    centers, neighbors, shifts = (part.to(batch.device) for part in found)
     return NeighborList(
         centers=centers, neighbors=neighbors, shifts=shifts, cutoff=cutoff
     )
 
 
 def _search_on_host(batch: AtomicBatch, cutoff: float) -> tuple[Tensor, Tensor, Tensor]:
-    positions = batch.positions.double().numpy()
-    cells = batch.cell.double().numpy()
-    pbc = batch.pbc.numpy()
+    positions = batch.positions.cpu().double().numpy()
+    cells = batch.cell.cpu().double().numpy()
+    pbc = batch.pbc.cpu().numpy()
     finder = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
     single = batch.n_systems == 1
     counts = [batch.n_atoms] if single else batch.atoms_per_system.tolist()

@@ -20,8 +20,9 @@ A kernel is compiled when it is first used, and kept by Triton (TRITON_CACHE_DIR
 once for those of 1024 atoms and more.
 
 Memory, float32: `bytes_per_atom` and `bytes_per_edge`; SevenNet-0 39 kB an atom and
-92 bytes an edge, SevenNet-l3i5 65 kB and 108 bytes. With 50 edges an atom and the
-neighbor list's 40 bytes an edge, 100,000 atoms take 4.6 GB and 7.3 GB.
+92 bytes an edge, SevenNet-l3i5 69 kB and 108 bytes. With 50 edges an atom and the
+neighbor list's 40 bytes an edge, 100,000 atoms take 4.5 GB and 7.6 GB, so there is no
+need to treat edges in chunks. Most of it are joint rows and summed messages.
 """
 
 from __future__ import annotations
@@ -154,6 +155,18 @@ class GPUNetwork:
         self, species: Int[Tensor, " n_atoms"], batch: AtomicBatch, edges: NeighborList
     ) -> Launched:
         """Start an evaluation; see `evaluate`."""
+        # Workspaces outlive a call, and an inference tensor could not be written to in
+        # another mode. Triton launches on the current device.
+        with (
+            torch.inference_mode(mode=False),
+            torch.no_grad(),
+            torch.cuda.device_of(batch.positions),
+        ):
+            return self._launch(species, batch, edges)
+
+    def _launch(
+        self, species: Tensor, batch: AtomicBatch, edges: NeighborList
+    ) -> Launched:
         space = None
         if self._graphs is not None and batch.n_atoms <= _GRAPH_ATOMS:
             space = self._graphs.workspace(batch.n_atoms, edges.n_edges)

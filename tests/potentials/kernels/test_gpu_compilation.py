@@ -76,7 +76,7 @@ def test_every_kernel_compiles_for_an_h100(tmp_path):
         **os.environ,
         "TRITON_INTERPRET": "0",
         "TRITON_CACHE_DIR": str(tmp_path / "triton"),
-        "GNNDESIGN_HOME": str(tmp_path),
+        "GNNDESIGN_CACHE": str(tmp_path),
     }
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-W", "error", "-c", SCRIPT],

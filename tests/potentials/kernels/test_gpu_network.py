@@ -279,6 +279,21 @@ def test_the_same_input_gives_the_same_bits_and_is_left_alone(small):
     assert torch.equal(first.positions, kept)
 
 
+def test_inference_mode_and_gradients_of_the_input_do_not_matter(small):
+    potential, network = small
+    species, batch, edges = inputs(potential, [WATER])
+    expected = network.evaluate(species, batch, edges)
+    with torch.inference_mode():
+        inside = inputs(potential, [WATER])
+        found = network.evaluate(*inside)
+    assert same_bits(found, expected)
+    assert same_bits(network.evaluate(*inside), expected)
+    batch.positions.requires_grad_()
+    found = network.evaluate(species, batch, edges)
+    assert same_bits(found, expected)
+    assert not found.positions.requires_grad
+
+
 def test_pairs_beyond_the_cutoff_contribute_nothing(small):
     potential, network = small
     species, batch, edges = inputs(potential, [rattled(bulk("Si", a=4.0))])

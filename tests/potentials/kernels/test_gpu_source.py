@@ -120,7 +120,7 @@ def test_tiles_cover_all_channels_with_powers_of_two(channels, rows, n_atoms):
 
 @pytest.mark.parametrize("damage", [b"", b"answer = 41\n", b"\xff\xfe not python"])
 def test_a_damaged_cache_file_is_written_anew(tmp_path, monkeypatch, damage):
-    monkeypatch.setenv("GNNDESIGN_HOME", str(tmp_path))
+    monkeypatch.setenv("GNNDESIGN_CACHE", str(tmp_path))
     modules = dict(sys.modules)
     monkeypatch.setattr(sys, "modules", modules)
     text = f"answer = 42  # {len(damage)}\n"
