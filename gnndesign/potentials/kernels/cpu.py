@@ -17,6 +17,8 @@ from gnndesign.potentials.kernels.cpu_code import (
     HEADER,
     NUMBERS,
     PHASES,
+    PROGRAM_HEADER,
+    ROW,
 )
 from gnndesign.potentials.kernels.cpu_convolution import EDGE_HEAD, record_width
 from gnndesign.potentials.kernels.cpu_geometry import UNIT_SIZE
@@ -25,7 +27,7 @@ from gnndesign.potentials.kernels.lowering import LoweredNetwork
 from gnndesign.potentials.kernels.machine_code import MachineCode, is_compiled
 from gnndesign.potentials.kernels.threads import (
     run_on_all_threads,
-    run_on_one_thread,
+    yield_address,
 )
 
 _EDGE_BYTES = 2**30
@@ -62,18 +64,9 @@ class CPUNetwork:
         self._real = np.dtype(np.float64 if packed.code.machine.double else np.float32)
         self._edge_bytes = edge_bytes
         self._buffers = Buffers(self._constants)
-        self._arguments: dict[tuple[str, int], np.ndarray] = {}
+        self._templates: dict[tuple[str, int], np.ndarray] = {}
         self._lock = Lock()
-        self._phases = {
-            name: self._machine_code.address(name) for name in self._phase_names()
-        }
-
-    def _phase_names(self) -> list[str]:
-        return [
-            self._function(name, t)
-            for name in PHASES
-            for t in range(len(self.code.layers))
-        ]
+        self._start = self._machine_code.address("run")
 
     def evaluate(
         self, species: Tensor, batch: AtomicBatch, edges: NeighborList
@@ -109,7 +102,7 @@ class CPUNetwork:
     ) -> None:
         """Room for everything, and the input in it."""
         n_atoms, n_edges = batch.n_atoms, edges.n_edges
-        self._n_atoms = n_atoms
+        self._n_atoms, self._n_threads = n_atoms, torch.get_num_threads()
         boundaries = torch.arange(n_atoms + 1)
         self._rows = torch.searchsorted(edges.centers, boundaries).numpy()
         self._chunks = self._cut(self._rows)
@@ -118,7 +111,7 @@ class CPUNetwork:
         )
         sizes = self._sizes(n_atoms, n_edges, batch.n_systems, largest)
         if self._buffers.reserve(sizes):
-            self._arguments.clear()
+            self._templates.clear()
         for name, tensor in (
             ("species", species),
             ("positions", batch.positions),
@@ -211,36 +204,51 @@ class CPUNetwork:
 
     def _run(self) -> bool:
         """All phases; False where a distance is below the tables."""
+        rows = self._program()
+        program = np.empty(PROGRAM_HEADER + len(rows) * ROW, np.int64)
+        flag = self._buffers.arrays["flag"]
+        program[:PROGRAM_HEADER] = (len(rows), flag.ctypes.data, yield_address())
+        program[PROGRAM_HEADER:] = np.concatenate(rows)
+        run_on_all_threads(self._start, program.ctypes.data)
+        return not flag[0]
+
+    def _program(self) -> list[np.ndarray]:
+        """A row for each phase, in order; see cpu_code.py."""
         layers = range(len(self.code.layers))
-        self._phase("start", 0, self._n_atoms)
-        if len(self._chunks) == 1:
-            self._geometry(0)
+        many = len(self._chunks) > 1
+        rows = [self._row("start", 0, self._n_atoms)]
+        if not many:
+            rows.append(self._geometry(0))
         for t in layers:
-            self._convolution("forward", t)
-            if self._buffers.arrays["flag"][0]:
-                return False
-            self._phase("node", t, self._n_atoms)
+            rows += self._convolution("forward", t)
+            rows.append(self._row("node", t, self._n_atoms))
         for t in reversed(layers):
-            self._phase("node_backward", t, self._n_atoms)
-            self._convolution("backward", t)
+            rows.append(self._row("node_backward", t, self._n_atoms))
+            rows += self._convolution("backward", t)
         for chunk, (a, b) in enumerate(self._chunks):
-            if len(self._chunks) > 1:
-                self._geometry(chunk)
+            if many:
+                rows.append(self._geometry(chunk))
             edges = self._edge_range(chunk)
-            self._phase("geometry_backward", 0, self._n_blocks(edges), edges=edges)
-            # One thread: atoms of different rows meet in the same sums.
-            self._phase("collect", 0, b - a, base=a, edges=edges, at_once=b - a)
-        return True
+            blocks = self._n_blocks(edges)
+            rows += [
+                self._row("geometry_backward", 0, blocks, edges=edges),
+                # At once: atoms of different rows meet in the same sums.
+                self._row("collect", 0, b - a, base=a, edges=edges, at_once=b - a),
+            ]
+        return rows
 
-    def _geometry(self, chunk: int) -> None:
+    def _geometry(self, chunk: int) -> np.ndarray:
         edges = self._edge_range(chunk)
-        self._phase("geometry", 0, self._n_blocks(edges), edges=edges)
+        return self._row("geometry", 0, self._n_blocks(edges), edges=edges)
 
-    def _convolution(self, name: str, t: int) -> None:
+    def _convolution(self, name: str, t: int) -> list[np.ndarray]:
+        rows: list[np.ndarray] = []
         for chunk, (a, b) in enumerate(self._chunks):
             if len(self._chunks) > 1:
-                self._geometry(chunk)
-            self._phase(name, t, b - a, base=a, edges=self._edge_range(chunk))
+                rows.append(self._geometry(chunk))
+            edges = self._edge_range(chunk)
+            rows.append(self._row(name, t, b - a, base=a, edges=edges))
+        return rows
 
     def _edge_range(self, chunk: int) -> tuple[int, int]:
         a, b = self._chunks[chunk]
@@ -249,7 +257,7 @@ class CPUNetwork:
     def _n_blocks(self, edges: tuple[int, int]) -> int:
         return -(-(edges[1] - edges[0]) // self.code.machine.lanes)
 
-    def _phase(
+    def _row(
         self,
         name: str,
         t: int,
@@ -258,29 +266,22 @@ class CPUNetwork:
         base: int = 0,
         edges: tuple[int, int] = (0, 0),
         at_once: int | None = None,
-    ) -> None:
-        arguments = self._arguments.get((name, t))
-        if arguments is None:
-            arguments = self._arguments[name, t] = self._resolve(name, t)
+    ) -> np.ndarray:
+        template = self._templates.get((name, t))
+        if template is None:
+            template = self._templates[name, t] = self._resolve(name, t)
         if at_once is None:
-            portions = 2 * torch.get_num_threads()
-            at_once = min(_ATOMS_AT_ONCE, max(1, -(-n_items // portions)))
-        arguments[:HEADER] = (0, n_items, at_once, base)
-        for number, value in zip(("first_edge", "last_edge"), edges, strict=True):
+            portions = 2 * self._n_threads
+            at_once = min(_ATOMS_AT_ONCE, -(-n_items // portions))
+        row = template.copy()
+        row[2:5] = (n_items, max(1, at_once), base)
+        for number, value in zip(NUMBERS, edges, strict=True):
             if number in PHASES[name]:
-                arguments[HEADER + PHASES[name].index(number)] = value
-        function = self._phases[self._function(name, t)]
-        address = arguments.ctypes.data
-        if at_once >= n_items:
-            run_on_one_thread(function, address)
-        else:
-            run_on_all_threads(function, address)
-
-    def _function(self, name: str, t: int) -> str:
-        return self.code.phase(name, t)
+                row[HEADER + PHASES[name].index(number)] = value
+        return row
 
     def _resolve(self, name: str, t: int) -> np.ndarray:
-        """Arguments of a phase: where its arrays lie."""
+        """The row of a phase as far as it is the same every time."""
         last = t + 1 == len(self.code.layers)
         addresses = [
             0
@@ -288,7 +289,10 @@ class CPUNetwork:
             else self._buffers.address(_array_name(argument, t))
             for argument in PHASES[name]
         ]
-        return np.array([0] * HEADER + addresses, dtype=np.int64)
+        row = np.zeros(ROW, np.int64)
+        row[0] = self._machine_code.address(self.code.phase(name, t))
+        row[HEADER : HEADER + len(addresses)] = addresses
+        return row
 
 
 def _array_name(argument: str, t: int) -> str:

@@ -1,13 +1,19 @@
-"""The code of a whole network: one C function a phase, void(*)(int64 *arguments).
+"""The code of a whole network: one C function a phase, and one that runs them all.
 
-A phase is a loop over atoms or blocks of edges without order. Each thread calls the
-phase's function; the calls share out the range among themselves by a counter:
+A phase is a loop over atoms or blocks of edges without order. All threads call `run`
+with a table of phases, one row each:
 
-    arguments[0]   next item to be taken
-    arguments[1]   number of items
-    arguments[2]   items to take at once
-    arguments[3]   added to every item
-    arguments[4:]  the phase's own pointers and numbers, in the order of PHASES
+    row[0]   address of the phase's function, void(*)(int64 *row)
+    row[1]   next item to be taken
+    row[2]   number of items
+    row[3]   items to take at once
+    row[4]   added to every item
+    row[5]   items that are done
+    row[6:]  the phase's own pointers and numbers, in the order of PHASES
+
+The threads share out the items of a phase by the first counter and go on to the next
+phase when the last counter says that all are done. So nobody waits for a thread that
+the system has not given a core: the others do its work.
 """
 
 from __future__ import annotations
@@ -52,8 +58,68 @@ Pointers = Mapping[str, Value]
 
 _Body = Callable[[int, Emitter, Pointers], None]
 
-HEADER = 4
-"""Arguments before a phase's own."""
+HEADER = 6
+"""Places of a row before a phase's own arguments."""
+
+ROW = HEADER + 14
+"""Places of a row."""
+
+PROGRAM_HEADER = 3
+"""Numbers before the rows: how many, where the flag is, where `sched_yield` is or 0."""
+
+_SPINS = 1000
+
+RUN = f"""
+define void @run(ptr %program) {{
+entry:
+  %n_phases = load i64, ptr %program
+  %flag_at = getelementptr i64, ptr %program, i64 1
+  %flag = load ptr, ptr %flag_at
+  %yield_at = getelementptr i64, ptr %program, i64 2
+  %yield = load ptr, ptr %yield_at
+  %can_yield = icmp ne ptr %yield, null
+  br label %phase
+phase:
+  %k = phi i64 [ 0, %entry ], [ %next, %go_on ]
+  %more = icmp ult i64 %k, %n_phases
+  br i1 %more, label %work, label %done
+work:
+  %rows = mul i64 %k, {ROW}
+  %offset = add i64 %rows, {PROGRAM_HEADER}
+  %row = getelementptr i64, ptr %program, i64 %offset
+  %function = load ptr, ptr %row
+  call void %function(ptr %row)
+  %n_at = getelementptr i64, ptr %row, i64 2
+  %n_items = load i64, ptr %n_at
+  %finished_at = getelementptr i64, ptr %row, i64 5
+  br label %wait
+wait:
+  %spins = phi i64 [ 0, %work ], [ %spun, %again ]
+  %finished = load atomic i64, ptr %finished_at acquire, align 8
+  %ready = icmp sge i64 %finished, %n_items
+  br i1 %ready, label %look, label %spin
+spin:
+  %spun = add i64 %spins, 1
+  %long = icmp ugt i64 %spun, {_SPINS}
+  %give = and i1 %long, %can_yield
+  br i1 %give, label %give_way, label %again
+give_way:
+  call i32 %yield()
+  br label %again
+again:
+  br label %wait
+look:
+  %raised = load i64, ptr %flag
+  %stop = icmp ne i64 %raised, 0
+  br i1 %stop, label %done, label %go_on
+go_on:
+  %next = add i64 %k, 1
+  br label %phase
+done:
+  ret void
+}}
+"""
+"""What each thread does: all phases in order, unless the flag is raised after one."""
 
 _EDGE_LIST = ("rows", "neighbors", "first_edge")
 PHASES: Mapping[str, tuple[str, ...]] = {
@@ -192,7 +258,7 @@ class NetworkCode:
         )
         return repr(texts)
 
-    def write(self) -> Iterator[ir.Module]:
+    def write(self) -> Iterator[ir.Module | str]:
         """A module for each phase."""
         bodies: dict[str, _Body] = {
             "geometry": self._emit_geometry,
@@ -215,6 +281,7 @@ class NetworkCode:
                         module, name, PHASES[kind], self.machine, partial(body, t)
                     )
                     yield module
+        yield RUN
 
     def products(
         self,
@@ -401,21 +468,25 @@ def _add_phase(
         for place, argument in enumerate(arguments)
     }
     n_items, at_once, base = (
-        emitter.load(table, emitter.index(place), INDEX) for place in (1, 2, 3)
+        emitter.load(table, emitter.index(place), INDEX) for place in (2, 3, 4)
     )
     again = function.append_basic_block("again")
     work = function.append_basic_block("work")
     done = function.append_basic_block("done")
     builder.branch(again)
     builder.position_at_end(again)
-    taken = builder.atomic_rmw("add", table, at_once, "monotonic")
+    following = emitter.at(table, emitter.index(1), INDEX)
+    taken = builder.atomic_rmw("add", following, at_once, "monotonic")
     builder.cbranch(builder.icmp_signed("<", taken, n_items), work, done)
     builder.position_at_end(work)
     end = builder.add(taken, at_once)
     inside = builder.icmp_signed("<", end, n_items)
+    end = builder.select(inside, end, n_items)
     pointers["start"] = builder.add(taken, base)
-    pointers["stop"] = builder.add(builder.select(inside, end, n_items), base)
+    pointers["stop"] = builder.add(end, base)
     body(emitter, pointers)
+    finished = emitter.at(table, emitter.index(5), INDEX)
+    builder.atomic_rmw("add", finished, builder.sub(end, taken), "acq_rel")
     builder.branch(again)
     builder.position_at_end(done)
     emitter.finish()

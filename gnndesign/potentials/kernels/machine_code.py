@@ -29,7 +29,7 @@ class MachineCode:
     """
 
     def __init__(
-        self, key: Sequence[str], write: Callable[[], Iterable[ir.Module]]
+        self, key: Sequence[str], write: Callable[[], Iterable[ir.Module | str]]
     ) -> None:
         content = kept(_whole_key(key), _SUFFIX, lambda: _compile(write()))
         # The engine owns the target that it is given.
@@ -76,7 +76,7 @@ def _whole_key(key: Sequence[str]) -> list[str]:
     return [*key, compiler, llvm.get_host_cpu_name(), features]
 
 
-def _compile(modules: Iterable[ir.Module]) -> bytes:
+def _compile(modules: Iterable[ir.Module | str]) -> bytes:
     target = _target()
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     # The code is vectors already.

@@ -67,6 +67,7 @@ class KernelSelection:
 
     def __init__(self, potential: EquivariantPotential) -> None:
         self._potential = potential
+        self._modules = list(potential.network.modules())
         self._lock = Lock()
         self._thread: Thread | None = None
         self._kernel: Kernel | None = None
@@ -145,7 +146,9 @@ class KernelSelection:
         """What changes when the weights do."""
         return [
             (id(tensor), tensor.dtype, tensor._version)  # noqa: SLF001 - torch's own count
-            for tensor in self._potential.network.parameters()
+            for module in self._modules
+            for tensor in module._parameters.values()  # noqa: SLF001 - in 10 µs
+            if tensor is not None
         ]
 
     def _start(self, weights: object) -> None:

@@ -36,6 +36,16 @@ def run_on_one_thread(address: int, argument: int) -> None:
 
 
 @cache
+def yield_address() -> int:
+    """Of the C function by which a thread lets others go first; 0 where there is none."""
+    try:
+        function = ctypes.CDLL(None).sched_yield
+    except (AttributeError, TypeError):
+        return 0
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+@cache
 def _task(address: int) -> Callable[[int], None]:
     return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
 
