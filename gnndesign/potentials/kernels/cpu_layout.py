@@ -149,7 +149,7 @@ class MessageLayout:
             for place, (path, _) in enumerate(group.paths):
                 for which, source in enumerate((table.values, table.slopes)):
                     columns = source[:, path.columns]
-                    padding = group.n_pieces * self.lanes - columns.shape[1]
+                    padding = int(group.n_pieces * self.lanes - columns.shape[1])
                     columns = np.pad(columns, ((0, 0), (0, padding)))
                     pieces = columns.reshape(self.n_nodes, group.n_pieces, self.lanes)
                     part[:, :, place, which] = pieces.transpose(1, 0, 2)

@@ -151,4 +151,4 @@ class _Packer:
 
 
 def _padded(rows: ndarray, lanes: int) -> ndarray:
-    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % lanes)))
+    return np.pad(rows, ((0, 0), (0, int(-rows.shape[1] % lanes))))

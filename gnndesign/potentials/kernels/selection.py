@@ -20,7 +20,7 @@ from ase import Atoms
 from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
-from gnndesign.errors import GNNDesignError, ParameterError
+from gnndesign.errors import ParameterError
 from gnndesign.neighbors import NeighborList, find_neighbors
 from gnndesign.potentials.base import Slopes
 from gnndesign.potentials.kernels.background import in_background
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from gnndesign.potentials.equivariant import EquivariantPotential
 
 KernelChoice = Literal["auto", "plain", "fused"]
+
+_COMPILING = "Compiling the kernels of {} for this processor, once; about 20 seconds."
 
 _LARGEST_DIFFERENCE = {torch.float32: 5e-5, torch.float64: 2e-5}
 """eV/Å and eV, between the plain and the fused form of a network whose forces are a few
@@ -129,10 +131,7 @@ class KernelSelection:
         if self._made_for != weights:
             self._start(weights)
         if self.state is KernelState.MAKING:
-            (say or _say)(
-                f"Compiling the kernels of {self._potential.card.title} for this "
-                "processor, once; about 20 seconds."
-            )
+            (say or _say)(_COMPILING.format(self._potential.card.title))
             self.wait()
             (say or _say)(f"{self._potential.card.title}: {self.describe()}.")
 
@@ -147,7 +146,7 @@ class KernelSelection:
         return [
             (id(tensor), tensor.dtype, tensor._version)  # noqa: SLF001 - torch's own count
             for module in self._modules
-            for tensor in module._parameters.values()  # noqa: SLF001 - in 10 µs
+            for tensor in module._parameters.values()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - in 10 µs
             if tensor is not None
         ]
 
@@ -158,6 +157,11 @@ class KernelSelection:
             self._made_for, self._kernel, self.reason = weights, None, ""
             self.state = KernelState.MAKING
             if self._is_quick():
+                self._make(weights)
+                return
+            if self._potential.device.type == "cuda":
+                # Beside another thread's work a device cannot be prepared safely.
+                _say(_COMPILING.format(self._potential.card.title))
                 self._make(weights)
                 return
             self._thread = in_background(lambda: self._make(weights))
@@ -178,9 +182,9 @@ class KernelSelection:
         try:
             kernel = _build(self._potential)
             _compare(self._potential, kernel)
-        except (GNNDesignError, ImportError, OSError, RuntimeError) as error:
-            # The compiler raises RuntimeError. The plain network goes on.
-            self.reason, self.state = str(error), KernelState.REFUSED
+        except Exception as error:  # noqa: BLE001 - reported; the plain network goes on
+            self.reason = str(error) or type(error).__name__
+            self.state = KernelState.REFUSED
             return
         if self._made_for == weights:
             self._kernel, self.state = kernel, KernelState.READY
@@ -199,7 +203,13 @@ def _build(potential: EquivariantPotential) -> Kernel:
         from gnndesign.potentials.kernels.cpu import CPUNetwork
 
         return CPUNetwork(lowered, potential.dtype)
-    raise ParameterError(f"No fused form for {potential.device.type} devices.")
+    if potential.device.type == "cuda":
+        from gnndesign.potentials.kernels.gpu import GPUNetwork
+        from gnndesign.potentials.kernels.radial_table import tabulate
+
+        tables = tabulate([layer.radial for layer in lowered.layers], lowered.breaks)
+        return GPUNetwork(lowered, tables, potential.device, potential.dtype)
+    raise ParameterError(f"There is none for {potential.device.type} devices.")
 
 
 def _compare(potential: EquivariantPotential, kernel: Kernel) -> None:
@@ -236,6 +246,9 @@ def _specimens(potential: EquivariantPotential) -> list[Atoms]:
         pbc=True,
     )
     molecule = Atoms([last, first], positions=[[0, 0, 0], [1.1, 1.3, 0.8]])
+    if potential.device.type == "cuda":
+        # There large systems have kernels of their own, from 1024 atoms on.
+        return [crystal * (7, 7, 7), crystal, molecule]
     return [crystal, molecule]
 
 
