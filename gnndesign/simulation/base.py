@@ -188,6 +188,7 @@ class System:
         """Keep the systems for which the mask is true."""
         atoms = systems[self.batch.system_index]
         energies = self.prediction.atomic_energies
+        moments = self.prediction.magnetic_moments_muB
         return System(
             ids=self.ids[systems],
             batch=self.batch.select(systems),
@@ -196,6 +197,7 @@ class System:
                 atomic_energies=None if energies is None else energies[atoms],
                 forces=self.prediction.forces[atoms],
                 stress=self.prediction.stress[systems],
+                magnetic_moments_muB=None if moments is None else moments[atoms],
             ),
             neighbors=self.neighbors and self.neighbors.select(systems),
             fault=self.fault[systems],

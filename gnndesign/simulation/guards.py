@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import IntEnum
 
 import torch
-from ase.data import chemical_symbols, covalent_radii
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -13,18 +13,16 @@ from gnndesign.batch import AtomicBatch
 from gnndesign.errors import StructureError
 from gnndesign.neighbors import VerletList, find_neighbors
 from gnndesign.potentials.base import Potential, Prediction
+from gnndesign.potentials.input_checks import (
+    CLOSEST_FRACTION,
+    OVERLAP_REACH,
+    overlapping,
+    refuse_overlap,
+)
 from gnndesign.simulation.base import System
 
 SKIN = 0.5
 """Å beyond the cutoff in which neighbors are remembered."""
-
-CLOSEST_FRACTION = 0.4
-"""Atoms nearer than this fraction of the sum of their covalent radii are a fault.
-
-H2 is at 1.19 of it, diamond at 1.01; no bond comes near 0.4."""
-
-_OVERLAP_REACH = 2.0 * CLOSEST_FRACTION * float(covalent_radii.max())
-"""Å, within which any two elements could overlap."""
 
 LONGEST_STEP = 1.0
 """Å an atom may move in one step; in 1 fs that is 1e5 m/s, hydrogen at 4 million K."""
@@ -68,7 +66,7 @@ def first_evaluation(
         StructureError: atoms on top of each other, or a prediction without meaning.
     """
     potential.check_elements(batch)
-    _refuse_overlap(batch)
+    refuse_overlap(batch, find_neighbors(batch, OVERLAP_REACH))
     neighbors = (
         None
         if potential.cutoff is None
@@ -156,18 +154,7 @@ def _predict(
     fault = torch.zeros(batch.n_systems, dtype=torch.int64, device=batch.device)
     fault[largest > LARGEST_FORCE] = Fault.FORCE_TOO_LARGE
     fault[~finite] = Fault.NOT_FINITE
-    held = Prediction(
-        energy=prediction.energy,
-        atomic_energies=prediction.atomic_energies,
-        forces=forces,
-        stress=prediction.stress,
-    )
-    return held, fault
-
-
-def _smallest_allowed(batch: AtomicBatch, centers: Tensor, neighbors: Tensor) -> Tensor:
-    radii = torch.as_tensor(covalent_radii, device=batch.device)[batch.atomic_numbers]
-    return CLOSEST_FRACTION * (radii[centers] + radii[neighbors])
+    return replace(prediction, forces=forces), fault
 
 
 def _misplaced(
@@ -175,32 +162,13 @@ def _misplaced(
 ) -> Int[Tensor, " n_systems"]:
     """(n_systems,) whether atoms are too close, or too far for the potential."""
     fault = torch.zeros(batch.n_systems, dtype=torch.int64, device=batch.device)
-    reach = potential.card.cutoff or _OVERLAP_REACH
+    reach = potential.card.cutoff or OVERLAP_REACH
     edges = find_neighbors(batch, reach) if neighbors is None else neighbors.edges
-    distance = edges.vectors(batch).norm(dim=-1)
     if potential.needs_neighbors:
+        distance = edges.vectors(batch).norm(dim=-1)
         lonely = torch.ones_like(batch.system_index, dtype=torch.bool)
         lonely[edges.centers[distance < reach]] = False
         fault[batch.system_index[lonely]] = Fault.OUT_OF_REACH
-    bad = distance < _smallest_allowed(batch, edges.centers, edges.neighbors)
+    bad = overlapping(batch, edges)
     fault[batch.system_index[edges.centers[bad]]] = Fault.TOO_CLOSE
     return fault
-
-
-def _refuse_overlap(batch: AtomicBatch) -> None:
-    edges = find_neighbors(batch, _OVERLAP_REACH)
-    distance = edges.vectors(batch).norm(dim=-1)
-    bad = distance < _smallest_allowed(batch, edges.centers, edges.neighbors)
-    if not bad.any():
-        return
-    worst = int(distance.masked_fill(~bad, torch.inf).argmin())
-    i, j = int(edges.centers[worst]), int(edges.neighbors[worst])
-    system = int(batch.system_index[i])
-    start = int(batch.atoms_per_system[:system].sum())
-    names = [chemical_symbols[int(batch.atomic_numbers[k])] for k in (i, j)]
-    raise StructureError(
-        f"Structure {system}: atoms {i - start} ({names[0]}) and {j - start} "
-        f"({names[1]}) are {float(distance[worst]):.3f} Å apart; wanted at least "
-        f"{CLOSEST_FRACTION:g} of the sum of their covalent radii. Delete one of them "
-        "or move it away."
-    )

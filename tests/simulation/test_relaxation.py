@@ -213,7 +213,7 @@ def test_a_relaxation_can_be_stopped(argon, lennard_jones):
 
 def test_an_overlap_is_refused_with_its_atoms_named(lennard_jones, trimer):
     close = ase.Atoms("ArKrNe", [[0, 0, 0], [6, 0, 0], [6, 0.3, 0]])
-    with pytest.raises(StructureError, match=r"Structure 1: atoms (1|2) .* 0\.300 Å"):
+    with pytest.raises(StructureError, match=r"Structure 1: atom (1|2) .* 0\.300 Å"):
         relax([trimer, close], lennard_jones)
     image = ase.Atoms("Ar", cell=[0.5, 9, 9], pbc=True)
     with pytest.raises(StructureError, match=r"atoms 0 \(Ar\) and 0 \(Ar\) are 0\.500"):
