@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Lock
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -65,6 +66,7 @@ class CPUNetwork:
         self._edge_bytes = edge_bytes
         self._buffers = Buffers(self._constants)
         self._templates: dict[tuple[str, int], np.ndarray] = {}
+        self._names: dict[int, str] = {}
         self._lock = Lock()
         self._start = self._machine_code.address("run")
 
@@ -204,13 +206,28 @@ class CPUNetwork:
 
     def _run(self) -> bool:
         """All phases; False where a distance is below the tables."""
-        rows = self._program()
+        self._call(self._program())
+        return not self._buffers.arrays["flag"][0]
+
+    def _call(self, rows: Sequence[np.ndarray]) -> None:
         program = np.empty(PROGRAM_HEADER + len(rows) * ROW, np.int64)
-        flag = self._buffers.arrays["flag"]
-        program[:PROGRAM_HEADER] = (len(rows), flag.ctypes.data, yield_address())
+        flag = self._buffers.arrays["flag"].ctypes.data
+        program[:PROGRAM_HEADER] = (len(rows), flag, yield_address())
         program[PROGRAM_HEADER:] = np.concatenate(rows)
         run_on_all_threads(self._start, program.ctypes.data)
-        return not flag[0]
+
+    def phase_seconds(
+        self, species: Tensor, batch: AtomicBatch, edges: NeighborList
+    ) -> list[tuple[str, float]]:
+        """Name of each phase, in order, and what it takes alone; for benchmarks."""
+        with self._lock:
+            self._prepare(species, batch, edges)
+            found: list[tuple[str, float]] = []
+            for row in self._program():
+                start = perf_counter()
+                self._call([row])
+                found.append((self._names[int(row[0])], perf_counter() - start))
+            return found
 
     def _program(self) -> list[np.ndarray]:
         """A row for each phase, in order; see cpu_code.py."""
@@ -291,6 +308,7 @@ class CPUNetwork:
         ]
         row = np.zeros(ROW, np.int64)
         row[0] = self._machine_code.address(self.code.phase(name, t))
+        self._names[int(row[0])] = name
         row[HEADER : HEADER + len(addresses)] = addresses
         return row
 
