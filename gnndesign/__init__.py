@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         load_potential,
         potential_card,
     )
+    from gnndesign.potentials.files import save_potential
     from gnndesign.search.objectives import FormationEnergy, LatticeConstant
     from gnndesign.search.space import PrototypeSpace
     from gnndesign.search.study import load_search, search_compositions
@@ -63,6 +64,7 @@ _HOMES = {
     "potential_card": "potentials.catalog",
     "prototype": "structures.library",
     "relax": "simulation.relaxation",
+    "save_potential": "potentials.files",
     "save_structure": "structures.files",
     "search_compositions": "search.study",
 }
@@ -91,6 +93,7 @@ __all__ = [
     "potential_card",
     "prototype",
     "relax",
+    "save_potential",
     "save_structure",
     "search_compositions",
 ]

@@ -30,6 +30,7 @@ PUBLIC = [
     "potential_card",
     "prototype",
     "relax",
+    "save_potential",
     "save_structure",
     "search_compositions",
 ]
