@@ -33,7 +33,7 @@ def run(body, *arrays, lanes=4):
         emitter = Emitter(function, lanes, real)
         body(emitter, *function.args)
         emitter.finish()
-        return module
+        return [module]
 
     code = MachineCode([str(next(_NUMBERS))], write)
     call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(arrays))

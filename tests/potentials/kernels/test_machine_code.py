@@ -26,7 +26,7 @@ class Writer:
         function = ir.Function(module, ir.FunctionType(INTEGER, []), self.name)
         builder = ir.IRBuilder(function.append_basic_block())
         builder.ret(ir.Constant(INTEGER, self.number))
-        return module
+        return [module]
 
 
 def answer(code, name="answer"):
@@ -83,10 +83,10 @@ def test_code_of_another_processor_or_compiler_is_not_used(monkeypatch):
 
 def test_code_that_is_wrong_is_refused_and_not_kept(cache):
     def write():
-        module = Writer(1)()
+        module = ir.Module("test")
         # A block without an end.
         ir.Function(module, ir.FunctionType(INTEGER, []), "bad").append_basic_block()
-        return module
+        return [*Writer(1)(), module]
 
     with pytest.raises(RuntimeError):
         MachineCode(["key"], write)
@@ -94,16 +94,13 @@ def test_code_that_is_wrong_is_refused_and_not_kept(cache):
     assert list(cache.rglob("*.o")) == []
 
 
-def test_many_functions_have_an_address_each():
+def test_functions_of_several_modules_have_an_address_each():
     def write():
-        module = Writer(1, "one")()
-        function = ir.Function(module, ir.FunctionType(INTEGER, []), "two")
-        builder = ir.IRBuilder(function.append_basic_block())
-        builder.ret(ir.Constant(INTEGER, 2))
-        return module
+        return [*Writer(1, "one")(), *Writer(2, "two")()]
 
-    code = MachineCode(["key"], write)
-    assert (answer(code, "one"), answer(code, "two")) == (1, 2)
+    for _ in range(2):
+        code = MachineCode(["key"], write)
+        assert (answer(code, "one"), answer(code, "two")) == (1, 2)
 
 
 def test_vectors_are_of_a_known_width():
