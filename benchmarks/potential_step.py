@@ -4,10 +4,12 @@ Claims, all on the same threads in one process, medians of repeats in which the
 contenders take turns, neighbor search included: SevenNet-0 30 times as fast as the
 `sevenn` package's ASE calculator for 216 atoms of silicon, 15 times for 8 atoms, 30
 times for 100 atoms of an oxide; l3i5 40, 15 and 40 times. A call for 8 atoms takes less
-than 2 ms with SevenNet-0. The time an atom at 8,000 atoms is within 1.5 of that at 512.
-Memory rises at 216 atoms by less than half of what it rises by with the package, each in
-a process of its own, and no more over 10,000 calls. The row "busy" has two other
-processes spinning and OpenMP as it is without settings; it is reported, not checked.
+than 2 ms with SevenNet-0 in a process that does nothing else; taking turns, it finds
+the caches full of the others' numbers. The time an atom at 8,000 atoms is within 1.5 of
+that at 512. Peak memory at 216 atoms is less than half of the package's, each in a
+process of its own, and so is its rise above that with everything loaded; 10,000 calls
+add nothing. The row "busy" has two other processes spinning and OpenMP as it is without
+settings; it is reported, not checked.
 Where torch sees a GPU the same is measured there and written to a file of its own.
 """
 
@@ -18,6 +20,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -44,11 +47,13 @@ TARGETS = {
     "Si 8 sevennet-l3i5 times_as_fast": ("at least", 15.0),
     "oxide 100 sevennet-0 times_as_fast": ("at least", 30.0),
     "oxide 100 sevennet-l3i5 times_as_fast": ("at least", 40.0),
-    "Si 8 sevennet-0 ms": ("at most", 2.0),
+    "Si 8 sevennet-0 ms_alone": ("at most", 2.0),
     "sevennet-0 time_per_atom_growth": ("at most", 1.5),
     "sevennet-l3i5 time_per_atom_growth": ("at most", 1.5),
-    "sevennet-0 memory_share": ("at most", 0.5),
-    "sevennet-l3i5 memory_share": ("at most", 0.5),
+    "sevennet-0 peak_memory_share": ("at most", 0.5),
+    "sevennet-l3i5 peak_memory_share": ("at most", 0.5),
+    "sevennet-0 memory_rise_share": ("at most", 0.5),
+    "sevennet-l3i5 memory_rise_share": ("at most", 0.5),
     "sevennet-0 growth_MB": ("at most", 8.0),
     "sevennet-l3i5 growth_MB": ("at most", 8.0),
 }
@@ -169,17 +174,16 @@ def memory(name: str, quick: bool, headline: dict[str, float]) -> list[Row]:  # 
         for who in ("ours", "sevenn")
     ]
     ours, package = (row["rise_MB"] for row in rows)
-    headline[f"{name} memory_share"] = ours / package
-    headline[f"{name} memory_share_with_what_is_loaded"] = (
-        rows[0]["peak_MB"] / rows[1]["peak_MB"]
-    )
+    headline[f"{name} memory_rise_share"] = ours / package
+    headline[f"{name} peak_memory_share"] = rows[0]["peak_MB"] / rows[1]["peak_MB"]
     return rows
 
 
 def growth(name: str, quick: bool, headline: dict[str, float]) -> list[Row]:  # noqa: FBT001
-    """Resident memory of ours before and after many calls."""
+    """Resident memory of ours around many calls for 8 atoms, and the time of one."""
     calls = QUICK_CALLS if quick else CALLS
     found = in_a_process(f"print_growth({name!r}, {calls})")
+    headline[f"Si 8 {name} ms_alone"] = found["ms"]
     headline[f"{name} growth_MB"] = found["after_MB"] - found["before_MB"]
     return [{"potential": name, "calls": calls, **found}]
 
@@ -242,19 +246,23 @@ def print_memory(who: str, name: str, n_atoms: int) -> None:
 
 
 def print_growth(name: str, calls: int) -> None:
-    """Resident memory around many calls whose number of edges changes."""
+    """Resident memory around many calls whose number of edges changes, and their time."""
     evaluate = contender("ours", name)
     atoms = contenders.silicon(8)
     process = psutil.Process()
-    before = 0.0
+    before, times = 0.0, list[float]()
     for call in range(100 + calls):
         if call == 100:
             before = process.memory_info().rss / 1e6
         # Volumes within 10 %, that is 26 to 30 neighbors.
         moved = contenders.stirred(atoms, call)
         moved.set_cell(moved.cell * (1 + 0.03 * (call % 11 - 5) / 5), scale_atoms=True)
+        began = time.perf_counter()
         evaluate(moved)
-    _answer({"before_MB": before, "after_MB": process.memory_info().rss / 1e6})
+        times.append(1e3 * (time.perf_counter() - began))
+    after = process.memory_info().rss / 1e6
+    ms = statistics.median(times[100:])
+    _answer({"ms": ms, "before_MB": before, "after_MB": after})
 
 
 def print_busy(name: str, system: str, repeats: int) -> None:
