@@ -93,7 +93,8 @@ class AtomicBatch:
     @property
     def volume(self) -> Float[Tensor, " n_systems"]:
         """(n_systems,) Å³; zero where a lattice vector is missing."""
-        return torch.linalg.det(self.cell).abs()
+        a, b, c = self.cell.unbind(1)
+        return (a * torch.linalg.cross(b, c)).sum(1).abs()
 
     def sum_over_atoms(
         self, values: Shaped[Tensor, "n_atoms ..."]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from threading import Lock
 from time import perf_counter
 
@@ -67,6 +67,7 @@ class CPUNetwork:
         self._buffers = Buffers(self._constants)
         self._templates: dict[tuple[str, int], np.ndarray] = {}
         self._names: dict[int, str] = {}
+        self._prepared_for: object = None
         self._lock = Lock()
         self._start = self._machine_code.address("run")
 
@@ -104,16 +105,20 @@ class CPUNetwork:
     ) -> None:
         """Room for everything, and the input in it."""
         n_atoms, n_edges = batch.n_atoms, edges.n_edges
-        self._n_atoms, self._n_threads = n_atoms, torch.get_num_threads()
         boundaries = torch.arange(n_atoms + 1)
-        self._rows = torch.searchsorted(edges.centers, boundaries).numpy()
-        self._chunks = self._cut(self._rows)
-        largest = max(
-            (int(self._rows[b] - self._rows[a]) for a, b in self._chunks), default=0
-        )
-        sizes = self._sizes(n_atoms, n_edges, batch.n_systems, largest)
-        if self._buffers.reserve(sizes):
-            self._templates.clear()
+        rows = torch.searchsorted(edges.centers, boundaries).numpy()
+        chunks = self._cut(rows)
+        ranges = [(int(rows[a]), int(rows[b])) for a, b in chunks]
+        key = (n_atoms, batch.n_systems, chunks, ranges, torch.get_num_threads())
+        if key != self._prepared_for:
+            self._chunks, self._ranges = chunks, ranges
+            self._n_threads = torch.get_num_threads()
+            largest = max(b - a for a, b in ranges)
+            sizes = self._sizes(n_atoms, n_edges, batch.n_systems, largest)
+            if self._buffers.reserve(sizes):
+                self._templates.clear()
+            self._program = self._write_program(n_atoms)
+            self._prepared_for = key
         for name, tensor in (
             ("species", species),
             ("positions", batch.positions),
@@ -125,7 +130,7 @@ class CPUNetwork:
         ):
             flat = tensor.detach().reshape(-1).numpy()
             self._buffers.arrays[name][: flat.size] = flat
-        self._buffers.arrays["rows"][: n_atoms + 1] = self._rows
+        self._buffers.arrays["rows"][: n_atoms + 1] = rows
         for name, size in (
             ("records", n_edges * self._record_width),
             ("gradient", 3 * n_atoms),
@@ -206,14 +211,14 @@ class CPUNetwork:
 
     def _run(self) -> bool:
         """All phases; False where a distance is below the tables."""
-        self._call(self._program())
+        self._call(self._program)
         return not self._buffers.arrays["flag"][0]
 
-    def _call(self, rows: Sequence[np.ndarray]) -> None:
-        program = np.empty(PROGRAM_HEADER + len(rows) * ROW, np.int64)
-        flag = self._buffers.arrays["flag"].ctypes.data
-        program[:PROGRAM_HEADER] = (len(rows), flag, yield_address())
-        program[PROGRAM_HEADER:] = np.concatenate(rows)
+    def _call(self, rows: np.ndarray) -> None:
+        program = np.empty(PROGRAM_HEADER + rows.size, np.int64)
+        flag = self._buffers.address("flag")
+        program[:PROGRAM_HEADER] = (rows.size // ROW, flag, yield_address())
+        program[PROGRAM_HEADER:] = rows.ravel()
         run_on_all_threads(self._start, program.ctypes.data)
 
     def phase_seconds(
@@ -223,39 +228,39 @@ class CPUNetwork:
         with self._lock:
             self._prepare(species, batch, edges)
             found: list[tuple[str, float]] = []
-            for row in self._program():
+            for row in self._program:
                 start = perf_counter()
-                self._call([row])
+                self._call(row)
                 found.append((self._names[int(row[0])], perf_counter() - start))
             return found
 
-    def _program(self) -> list[np.ndarray]:
-        """A row for each phase, in order; see cpu_code.py."""
+    def _write_program(self, n_atoms: int) -> np.ndarray:
+        """(n_phases, ROW) a row for each phase, in order; see cpu_code.py."""
         layers = range(len(self.code.layers))
         many = len(self._chunks) > 1
-        rows = [self._row("start", 0, self._n_atoms)]
+        rows = [self._row("start", 0, n_atoms)]
         if not many:
             rows.append(self._geometry(0))
         for t in layers:
             rows += self._convolution("forward", t)
-            rows.append(self._row("node", t, self._n_atoms))
+            rows.append(self._row("node", t, n_atoms))
         for t in reversed(layers):
-            rows.append(self._row("node_backward", t, self._n_atoms))
+            rows.append(self._row("node_backward", t, n_atoms))
             rows += self._convolution("backward", t)
         for chunk, (a, b) in enumerate(self._chunks):
             if many:
                 rows.append(self._geometry(chunk))
-            edges = self._edge_range(chunk)
+            edges = self._ranges[chunk]
             blocks = self._n_blocks(edges)
             rows += [
                 self._row("geometry_backward", 0, blocks, edges=edges),
                 # At once: atoms of different rows meet in the same sums.
                 self._row("collect", 0, b - a, base=a, edges=edges, at_once=b - a),
             ]
-        return rows
+        return np.stack(rows)
 
     def _geometry(self, chunk: int) -> np.ndarray:
-        edges = self._edge_range(chunk)
+        edges = self._ranges[chunk]
         return self._row("geometry", 0, self._n_blocks(edges), edges=edges)
 
     def _convolution(self, name: str, t: int) -> list[np.ndarray]:
@@ -263,13 +268,9 @@ class CPUNetwork:
         for chunk, (a, b) in enumerate(self._chunks):
             if len(self._chunks) > 1:
                 rows.append(self._geometry(chunk))
-            edges = self._edge_range(chunk)
+            edges = self._ranges[chunk]
             rows.append(self._row(name, t, b - a, base=a, edges=edges))
         return rows
-
-    def _edge_range(self, chunk: int) -> tuple[int, int]:
-        a, b = self._chunks[chunk]
-        return int(self._rows[a]), int(self._rows[b])
 
     def _n_blocks(self, edges: tuple[int, int]) -> int:
         return -(-(edges[1] - edges[0]) // self.code.machine.lanes)

@@ -12,8 +12,9 @@ harmonics of odd order change sign.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
-from llvmlite.ir import DoubleType, IntType
+from llvmlite.ir import IntType
 
 from gnndesign.potentials.kernels.cpu_layout import (
     Entries,
@@ -180,10 +181,8 @@ def emit_backward(
                 messages,
                 group,
                 entries,
-                piece,
-                atom,
-                features,
-                slopes,
+                (piece, atom),
+                (features, slopes),
                 lmax,
             )
             for i, slope in enumerate(slopes if to_features else []):
@@ -197,13 +196,17 @@ def _backward_edges(
     messages: MessageLayout,
     group: Group,
     entries: Entries,
-    piece: Value,
-    atom: Value,
-    features: Sequence[Value],
-    slopes: Sequence[Variable],
+    where: tuple[Value, Value],
+    own: tuple[Sequence[Value], Sequence[Variable]],
     lmax: int,
 ) -> None:
+    """The loop over an atom's edges.
+
+    `where` is the piece of the channels and the atom, `own` are the atom's features and
+    the variables for their derivatives.
+    """
     builder = emitter.builder
+    (piece, atom), (features, slopes) = where, own
     reader = EdgeReader(emitter, pointers, entries)
     n_harmonics = (lmax + 1) ** 2
     with _edges_of(emitter, pointers, atom) as edge:
@@ -298,7 +301,9 @@ def record_width(n_harmonics: int, lanes: int) -> int:
     return -(-n_harmonics // lanes) * lanes
 
 
-def _edges_of(emitter: Emitter, pointers: Mapping[str, Value], atom: Value):
+def _edges_of(
+    emitter: Emitter, pointers: Mapping[str, Value], atom: Value
+) -> AbstractContextManager[Value]:
     rows = pointers["rows"]
     begin = emitter.load(rows, atom, INDEX)
     following = emitter.builder.add(atom, emitter.index(1))
@@ -403,8 +408,3 @@ def _plus_product(emitter: Emitter, total: Value | None, a: Value, b: Value) -> 
     if total is None:
         return emitter.builder.fmul(a, b)
     return emitter.fma(a, b, total)
-
-
-def is_double(emitter: Emitter) -> bool:
-    """Whether the numbers are of double precision."""
-    return isinstance(emitter.real, DoubleType)

@@ -325,6 +325,11 @@ def emit_energy_backward(
             pointers["readout"], emitter.index(piece * emitter.lanes)
         )
         row.store(builder.fmul(weight, factor), SCALAR, 0, piece)
+    for irrep, block in layout.blocks.items():
+        # The energy is made of scalars alone.
+        for piece in range(len(block.pieces) if irrep != SCALAR else 0):
+            for component in range(irrep.dim):
+                row.store(emitter.splat(0.0), irrep, component, piece)
 
 
 def emit_start(

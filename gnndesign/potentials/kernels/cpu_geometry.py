@@ -201,7 +201,10 @@ def _refuse_short(
 ) -> None:
     """Raise the flag if a distance is below the table, or not a number."""
     builder = emitter.builder
-    fine = builder.fcmp_ordered(">=", distance, doubles.const(grid.breaks[0]))
+    fine = builder.and_(
+        builder.fcmp_ordered(">=", distance, doubles.const(grid.breaks[0])),
+        builder.fcmp_ordered("<", distance, doubles.const(1e30)),
+    )
     bits = builder.bitcast(fine, ir.IntType(emitter.lanes))
     full = ir.Constant(ir.IntType(emitter.lanes), -1)
     with builder.if_then(builder.icmp_unsigned("!=", bits, full), likely=False):

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from math import log
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 
 INDEX = ir.IntType(64)
@@ -193,10 +192,9 @@ class Emitter:
         # Adding and taking away this number rounds to the nearest whole one.
         magic = self.splat(1.5 * 2.0**mantissa)
         whole = builder.fsub(builder.fadd(scaled, magic), magic)
-        step = log(2.0)
-        coarse = float(np.float32(step)) if double else _leading_bits(step)
+        coarse, fine = _LOG_2_DOUBLE if double else _LOG_2_FLOAT
         rest = self.fma(whole, self.splat(-coarse), builder.fneg(x))
-        rest = self.fma(whole, self.splat(coarse - step), rest)
+        rest = self.fma(whole, self.splat(-fine), rest)
         series = self.splat(1.0)
         for k in range(degree, 0, -1):
             series = self.fma(
@@ -242,7 +240,7 @@ class Variable:
         self.set(self._emitter.builder.fadd(value, self.get()))
 
 
-def _leading_bits(number: float) -> float:
-    """A float32 near `number` with its last 12 bits zero, so that products are exact."""
-    bits = np.float32(number).view(np.int32) & np.int32(~0xFFF)
-    return float(np.int32(bits).view(np.float32))
+# ln 2 as a sum: the first part is short enough for whole numbers times it to be exact,
+# the second holds the digits that are left.
+_LOG_2_FLOAT = (0.693359375, -2.12194440054690583e-4)
+_LOG_2_DOUBLE = (0.693147180369123816, 1.90821492927058770e-10)

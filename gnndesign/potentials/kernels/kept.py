@@ -52,7 +52,7 @@ def _path(key: Sequence[str], suffix: str) -> Path:
 def _read(path: Path) -> bytes | None:
     try:
         whole = path.read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return None
     expected, content = whole[:_HASH_SIZE], whole[_HASH_SIZE:]
     return content if _HASH(content).digest() == expected else None

@@ -10,7 +10,8 @@ Before it is used it must agree with the plain network.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
@@ -57,6 +58,17 @@ class KernelState(Enum):
     REFUSED = "not available"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Weight:
+    """One of a network's tensors as it was: where it hangs, and what a change changes."""
+
+    home: Mapping[str, Tensor | None]
+    name: str
+    tensor: Tensor
+    version: int
+    dtype: torch.dtype
+
+
 class KernelSelection:
     """Makes the fused form of a potential's network and hands it out.
 
@@ -69,11 +81,10 @@ class KernelSelection:
 
     def __init__(self, potential: EquivariantPotential) -> None:
         self._potential = potential
-        self._modules = list(potential.network.modules())
         self._lock = Lock()
         self._thread: Thread | None = None
         self._kernel: Kernel | None = None
-        self._made_for: object = None
+        self._made_for: list[_Weight] | None = None
         self.choice: KernelChoice = "auto"
         self.state = KernelState.WAITING
         self.reason = ""
@@ -107,9 +118,8 @@ class KernelSelection:
         """
         if self.choice == "plain":
             return None
-        weights = self._weights()
-        if self._made_for != weights:
-            self._start(weights)
+        if not self._is_current():
+            self._start()
         if self.choice == "fused":
             self.wait()
             if self._kernel is None:
@@ -127,9 +137,8 @@ class KernelSelection:
         """
         if self.choice == "plain":
             return
-        weights = self._weights()
-        if self._made_for != weights:
-            self._start(weights)
+        if not self._is_current():
+            self._start()
         if self.state is KernelState.MAKING:
             (say or _say)(_COMPILING.format(self._potential.card.title))
             self.wait()
@@ -141,19 +150,34 @@ class KernelSelection:
         if thread is not None:
             thread.join()
 
-    def _weights(self) -> object:
+    def _weights(self) -> list[_Weight]:
         """What changes when the weights do."""
         return [
-            (id(tensor), tensor.dtype, tensor._version)  # noqa: SLF001 - torch's own count
-            for module in self._modules
-            for tensor in module._parameters.values()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - in 10 µs
-            if tensor is not None
+            _Weight(
+                home=module._parameters,  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+                name=name,
+                tensor=tensor,
+                version=tensor._version,  # noqa: SLF001 - torch's count of changes
+                dtype=tensor.dtype,
+            )
+            for module in self._potential.network.modules()
+            for name, tensor in module.named_parameters(recurse=False)
         ]
 
-    def _start(self, weights: object) -> None:
+    def _is_current(self) -> bool:
+        """Whether the weights are those that the fused form was made for; in 10 µs."""
+        return self._made_for is not None and all(
+            weight.home[weight.name] is weight.tensor
+            and weight.tensor._version == weight.version  # noqa: SLF001
+            and weight.tensor.dtype is weight.dtype
+            for weight in self._made_for
+        )
+
+    def _start(self) -> None:
         with self._lock:
-            if self._made_for == weights:
+            if self._is_current():
                 return
+            weights = self._weights()
             self._made_for, self._kernel, self.reason = weights, None, ""
             self.state = KernelState.MAKING
             if self._is_quick():
@@ -178,15 +202,17 @@ class KernelSelection:
         lowered = lower(potential.network, potential.parameters)
         return CPUNetwork.is_quick(lowered, potential.dtype)
 
-    def _make(self, weights: object) -> None:
+    def _make(self, weights: list[_Weight]) -> None:
         try:
             kernel = _build(self._potential)
             _compare(self._potential, kernel)
         except Exception as error:  # noqa: BLE001 - reported; the plain network goes on
+            if self._made_for is not weights:
+                return
             self.reason = str(error) or type(error).__name__
             self.state = KernelState.REFUSED
             return
-        if self._made_for == weights:
+        if self._made_for is weights:
             self._kernel, self.state = kernel, KernelState.READY
 
 

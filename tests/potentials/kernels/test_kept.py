@@ -7,11 +7,6 @@ from gnndesign.potentials.kernels.kept import is_kept, kept, package_text
 CONTENT = bytes(range(256)) * 5
 
 
-UNREADABLE = pytest.mark.xfail(
-    raises=OSError, reason="_read catches FileNotFoundError alone, not every OSError"
-)
-
-
 class Maker:
     """Makes a content and counts."""
 
@@ -81,7 +76,6 @@ def test_different_keys_have_different_files(cache):
     assert kept(["a"], ".npz", Maker(b"")) == b"other"
 
 
-@UNREADABLE
 def test_a_cache_that_is_no_folder_costs_time_alone(cache):
     cache.write_text("a file where the folder should be")
     make = Maker()
@@ -91,7 +85,6 @@ def test_a_cache_that_is_no_folder_costs_time_alone(cache):
     assert not is_kept(["a"], ".bin")
 
 
-@UNREADABLE
 def test_a_file_that_cannot_be_replaced_costs_time_alone(cache):
     make = Maker()
     kept(["a"], ".bin", make)

@@ -176,10 +176,6 @@ def test_a_fused_form_that_was_overtaken_by_new_weights_is_not_used(
     assert sorted(workshop.calls) == [0, 1]
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="_make reports a failure without asking whether its weights are still those",
-)
 def test_a_failure_to_make_it_for_weights_that_are_gone_is_no_news(
     potential, atoms, workshop, monkeypatch
 ):
