@@ -184,6 +184,7 @@ def growth(name: str, quick: bool, headline: dict[str, float]) -> list[Row]:  # 
     calls = QUICK_CALLS if quick else CALLS
     found = in_a_process(f"print_growth({name!r}, {calls})")
     headline[f"Si 8 {name} ms_alone"] = found["ms"]
+    headline[f"Si 8 {name} compute_ms_alone"] = found["compute_ms"]
     headline[f"{name} growth_MB"] = found["after_MB"] - found["before_MB"]
     return [{"potential": name, "calls": calls, **found}]
 
@@ -247,7 +248,8 @@ def print_memory(who: str, name: str, n_atoms: int) -> None:
 
 def print_growth(name: str, calls: int) -> None:
     """Resident memory around many calls whose number of edges changes, and their time."""
-    evaluate = contender("ours", name)
+    calculator = contenders.our_calculator(name)
+    evaluate = contenders.by_calculator(calculator)
     atoms = contenders.silicon(8)
     process = psutil.Process()
     before, times = 0.0, list[float]()
@@ -261,8 +263,20 @@ def print_growth(name: str, calls: int) -> None:
         evaluate(moved)
         times.append(1e3 * (time.perf_counter() - began))
     after = process.memory_info().rss / 1e6
-    ms = statistics.median(times[100:])
-    _answer({"ms": ms, "before_MB": before, "after_MB": after})
+    bare: list[float] = []
+    for call in range(300):
+        moved = contenders.stirred(atoms, call)
+        began = time.perf_counter()
+        calculator.potential.compute(moved)
+        bare.append(1e3 * (time.perf_counter() - began))
+    _answer(
+        {
+            "ms": statistics.median(times[100:]),
+            "compute_ms": statistics.median(bare),
+            "before_MB": before,
+            "after_MB": after,
+        }
+    )
 
 
 def print_busy(name: str, system: str, repeats: int) -> None:

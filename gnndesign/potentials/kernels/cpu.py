@@ -34,6 +34,7 @@ from gnndesign.potentials.kernels.threads import (
 _EDGE_BYTES = 2**30
 """Memory for what is stored of edges beside 100 bytes; more edges go in chunks."""
 
+_FEW_ATOMS = 8
 _ATOMS_AT_ONCE = 64
 """At most so many atoms are a thread's portion: their messages and a part of the table
 stay in its cache."""
@@ -289,14 +290,24 @@ class CPUNetwork:
         if template is None:
             template = self._templates[name, t] = self._resolve(name, t)
         if at_once is None:
-            portions = 2 * self._n_threads
-            at_once = min(_ATOMS_AT_ONCE, -(-n_items // portions))
+            at_once = self._portion(n_items)
         row = template.copy()
         row[2:5] = (n_items, max(1, at_once), base)
         for number, value in zip(NUMBERS, edges, strict=True):
             if number in PHASES[name]:
                 row[HEADER + PHASES[name].index(number)] = value
         return row
+
+    def _portion(self, n_items: int) -> int:
+        """How many items a thread takes at once.
+
+        Few enough that a thread which is late leaves work to the others, but not so
+        few that a matrix product has less rows than it computes together.
+        """
+        share = -(-n_items // self._n_threads)
+        if share <= _FEW_ATOMS:
+            return share
+        return min(_ATOMS_AT_ONCE, max(_FEW_ATOMS, -(-share // 2)))
 
     def _resolve(self, name: str, t: int) -> np.ndarray:
         """The row of a phase as far as it is the same every time."""
