@@ -45,6 +45,7 @@ lab: install $(VENV)/kernels.done
 
 test: $(VENV)/test.done
 	$(BIN)/python tests/browser/install_browser.py
+	GNNDESIGN_CACHE=build/cache $(BIN)/gnndesign prepare
 	$(BIN)/python -m pytest
 
 # What a change must pass before it is committed.
