@@ -119,8 +119,8 @@ def phase_flops(code: NetworkCode, n_atoms: int, n_edges: int) -> dict[str, floa
             coupling = code.network.couplings[path.orders]
             entries = np.count_nonzero(np.abs(coupling).sum(0))
             size = path.sender.dim
-            flops["forward"] += n_edges * channels * (7 + size + 2 * entries)
-            back = 7 + 6 + 2 * entries + 2 * size + 2 + (2 * size if t else 0)
+            flops["forward"] += n_edges * channels * (6 + size + 2 * entries)
+            back = 6 + 5 + 2 * entries + 2 * size + 2 + (2 * size if t else 0)
             if path.harmonic:
                 pairs = np.count_nonzero(np.abs(coupling).sum(1))
                 back += size + 2 * np.count_nonzero(coupling) + 2 * pairs
@@ -151,7 +151,7 @@ def bytes_per_atom(code: NetworkCode, edges_per_atom: float) -> float:
         + 4 * layout.gated.width
         for layout in code.layers
     )
-    numbers = (8 + len(code.entries.sums)) * (1 + 2 * len(code.layers))
+    numbers = (6 + len(code.entries.sums)) * (1 + 2 * len(code.layers))
     return size * (rows + edges_per_atom * numbers)
 
 

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from llvmlite.ir import IntType
 
 from gnndesign.potentials.kernels.cpu_layout import (
+    NODE_VECTORS,
     Entries,
     FeatureLayout,
     Group,
@@ -24,10 +25,9 @@ from gnndesign.potentials.kernels.cpu_layout import (
 )
 from gnndesign.potentials.kernels.emitter import INDEX, Emitter, Value, Variable
 
-# Numbers of an edge beside the entries: four weights of the cubic, three of its slope,
-# and one unused.
-EDGE_HEAD = 8
-_VALUE_START, _SLOPE_START = 0, 4
+# Numbers of an edge beside the entries: three weights of the cubic, three of its slope.
+EDGE_HEAD = 6
+_VALUE_START, _SLOPE_START = 0, 3
 
 NODE = IntType(32)
 
@@ -69,11 +69,11 @@ class EdgeReader:
         return emitter.broadcast(self._pointers["edges"], index)
 
     def value_weights(self) -> list[Value]:
-        """Of (value, slope) at the left and the right node, for the value between."""
-        return [self.number(_VALUE_START + k) for k in range(4)]
+        """Of left slope, secant, right slope: for the value less the left value."""
+        return [self.number(_VALUE_START + k) for k in range(3)]
 
     def slope_weights(self) -> list[Value]:
-        """Of (right minus left value, left slope, right slope), for the slope."""
+        """Of left slope, secant, right slope: for the slope."""
         return [self.number(_SLOPE_START + k) for k in range(3)]
 
     def entry(self, orders: tuple[int, int, int], k: int, i: int) -> Value | None:
@@ -362,7 +362,7 @@ def _table_start(
     assert reader.node is not None
     nodes = builder.mul(piece, emitter.index(messages.n_nodes))
     row = builder.add(nodes, reader.node)
-    size = len(group.paths) * 2 * emitter.lanes
+    size = len(group.paths) * NODE_VECTORS * emitter.lanes
     return builder.add(
         builder.mul(row, emitter.index(size)), emitter.index(group.table)
     )
@@ -371,26 +371,22 @@ def _table_start(
 def _corners(
     emitter: Emitter, table: Value, start: Value, place: int, group: Group
 ) -> list[Value]:
-    """Value and slope at the left node, value and slope at the right one."""
+    """Left value, left slope, secant, right slope."""
     lanes = emitter.lanes
-    size = len(group.paths) * 2 * lanes
+    first = place * NODE_VECTORS * lanes
+    following = first + len(group.paths) * NODE_VECTORS * lanes
+    offsets = (first, first + lanes, first + 2 * lanes, following + lanes)
     return [
-        emitter.load_vector(
-            table,
-            emitter.builder.add(
-                start, emitter.index(side * size + (2 * place + which) * lanes)
-            ),
-        )
-        for side in range(2)
-        for which in range(2)
+        emitter.load_vector(table, emitter.builder.add(start, emitter.index(offset)))
+        for offset in offsets
     ]
 
 
 def _weighted(
     emitter: Emitter, weights: Sequence[Value], corners: Sequence[Value]
 ) -> Value:
-    total = emitter.builder.fmul(weights[0], corners[0])
-    for weight, corner in zip(weights[1:], corners[1:], strict=True):
+    total = corners[0]
+    for weight, corner in zip(weights, corners[1:], strict=True):
         total = emitter.fma(weight, corner, total)
     return total
 
@@ -398,10 +394,10 @@ def _weighted(
 def _slope(
     emitter: Emitter, weights: Sequence[Value], corners: Sequence[Value]
 ) -> Value:
-    rise = emitter.builder.fsub(corners[2], corners[0])
-    total = emitter.builder.fmul(weights[0], rise)
-    total = emitter.fma(weights[1], corners[1], total)
-    return emitter.fma(weights[2], corners[3], total)
+    total = emitter.builder.fmul(weights[0], corners[1])
+    for weight, corner in zip(weights[1:], corners[2:], strict=True):
+        total = emitter.fma(weight, corner, total)
+    return total
 
 
 def _plus_product(emitter: Emitter, total: Value | None, a: Value, b: Value) -> Value:

@@ -2,9 +2,9 @@
 
 As many edges as a vector has lanes are treated at once, in double precision up to the
 harmonics. Per edge the convolution finds: the node of the table, the weights of the
-cubic for the value (of the left value, left slope, right value, right slope) and for
-the slope (of right minus left value, left slope, right slope), and the entries of the
-Clebsch-Gordan tensors contracted with the harmonics.
+cubic for the value and for the slope (each of left slope, secant and right slope; the
+value begins with the left one), and the entries of the Clebsch-Gordan tensors
+contracted with the harmonics.
 """
 
 from __future__ import annotations
@@ -174,19 +174,19 @@ def _table_place(
     builder.store(node, address, align=4)
     t = builder.fsub(place, builder.sitofp(node, doubles.kind))
     s = builder.fsub(const(1.0), t)
-    inverse = builder.fdiv(const(1.0), step)
     ts = builder.fmul(t, s)
-    two = const(2.0)
+    minus_three = const(-3.0)
     value = [
-        builder.fmul(builder.fmul(s, s), emitter.fma(two, t, const(1.0))),
         builder.fmul(builder.fmul(ts, s), step),
-        builder.fmul(builder.fmul(t, t), emitter.fma(two, s, const(1.0))),
+        builder.fmul(
+            builder.fmul(builder.fmul(t, t), emitter.fma(const(2.0), s, const(1.0))),
+            step,
+        ),
         builder.fneg(builder.fmul(builder.fmul(ts, t), step)),
     ]
-    minus_three = const(-3.0)
     slope = [
-        builder.fmul(builder.fmul(const(6.0), ts), inverse),
         builder.fmul(s, emitter.fma(minus_three, t, const(1.0))),
+        builder.fmul(const(6.0), ts),
         builder.fmul(t, emitter.fma(minus_three, s, const(1.0))),
     ]
     return dict(enumerate(_to_real(emitter, x) for x in [*value, *slope]))

@@ -18,6 +18,9 @@ from gnndesign.potentials.algebra import Irrep
 from gnndesign.potentials.kernels.lowering import LoweredLayer, LoweredPath
 from gnndesign.potentials.kernels.radial_table import RadialTable
 
+NODE_VECTORS = 3
+"""What a table keeps of a weight at a node: value, slope, secant to the next node."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
@@ -109,7 +112,7 @@ class MessageLayout:
                     )
                 )
                 offset += n_pieces * registers * lanes
-                table += n_pieces * n_nodes * len(members) * 2 * lanes
+                table += n_pieces * n_nodes * len(members) * NODE_VECTORS * lanes
         self.width = offset
         self.table_size = table
         self._layer = layer
@@ -141,13 +144,17 @@ class MessageLayout:
         }
 
     def pack_table(self, table: RadialTable) -> Float[ndarray, " table_size"]:
-        """Values and slopes in the order in which the loops meet them."""
+        """Values, slopes and secants in the order in which the loops meet them."""
         packed = np.zeros(self.table_size)
         for group in self.groups:
-            shape = (group.n_pieces, self.n_nodes, len(group.paths), 2, self.lanes)
+            shape = (
+                *(group.n_pieces, self.n_nodes, len(group.paths)),
+                *(NODE_VECTORS, self.lanes),
+            )
             part = np.zeros(shape)
+            sources = (table.values, table.slopes, table.secants)
             for place, (path, _) in enumerate(group.paths):
-                for which, source in enumerate((table.values, table.slopes)):
+                for which, source in enumerate(sources):
                     columns = source[:, path.columns]
                     padding = int(group.n_pieces * self.lanes - columns.shape[1])
                     columns = np.pad(columns, ((0, 0), (0, padding)))

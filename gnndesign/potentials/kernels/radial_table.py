@@ -34,7 +34,7 @@ SHORTEST = 0.5
 _INNER_BREAKS = (SHORTEST, 1.0, 2.0, 3.0)
 _COARSE = 32
 _MOST_INTERVALS = 4096
-_TOLERANCE = 1e-6
+_TOLERANCE = 5e-7
 
 Radial = Callable[[Tensor], Tensor]
 
@@ -85,6 +85,16 @@ class RadialTable:
     slopes: Float[ndarray, "n_nodes n_weights"]
     error: float
     slope_error: float
+
+    @property
+    def secants(self) -> Float[ndarray, "n_nodes n_weights"]:
+        """(n_nodes, n_weights) 1/Å, mean slope from a node to the next; last row 0.
+
+        Kernels in float32 need them: the difference of two near values, divided by a
+        short distance, would be mostly rounding.
+        """
+        rise = np.diff(self.values, axis=0) / np.diff(self.grid.nodes)[:, None]
+        return np.vstack([rise, np.zeros_like(rise[:1])])
 
     def __call__(
         self, distances: Float[ndarray, " n"]
