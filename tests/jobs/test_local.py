@@ -118,7 +118,7 @@ def test_a_failed_job_says_why_and_the_worker_lives_on(
     others = dataclasses.replace(relaxation(), potential_checksum="f" * 64)
     pids = worker_pids(warm_home)
     for spec, said in [
-        (relaxation(overlapping), "atoms 0 (Ar) and 1 (Ar)"),
+        (relaxation(overlapping), "atom 0 (Ar) and atom 1 (Ar)"),
         (others, "ffffffffffff"),
     ]:
         store = submit(spec, warm_home)
