@@ -216,7 +216,7 @@ def test_an_overlap_is_refused_with_its_atoms_named(lennard_jones, trimer):
     with pytest.raises(StructureError, match=r"Structure 1: atom (1|2) .* 0\.300 Å"):
         relax([trimer, close], lennard_jones)
     image = ase.Atoms("Ar", cell=[0.5, 9, 9], pbc=True)
-    with pytest.raises(StructureError, match=r"atoms 0 \(Ar\) and 0 \(Ar\) are 0\.500"):
+    with pytest.raises(StructureError, match=r"image of atom 0 \(Ar\) are 0\.500"):
         relax(image, lennard_jones)
 
 
