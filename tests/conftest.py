@@ -24,7 +24,7 @@ def prepared(name, dtype=torch.float32):
     potential = load_potential(name, "cpu")
     potential.network.to(dtype)
     potential.kernel = "fused"
-    potential.prepare(lambda line: None)
+    potential.prepare(len)  # says nothing
     return potential
 
 

@@ -156,8 +156,7 @@ class MessageLayout:
             for place, (path, _) in enumerate(group.paths):
                 for which, source in enumerate(sources):
                     columns = source[:, path.columns]
-                    padding = int(group.n_pieces * self.lanes - columns.shape[1])
-                    columns = np.pad(columns, ((0, 0), (0, padding)))
+                    columns = whole_pieces(columns, self.lanes)
                     pieces = columns.reshape(self.n_nodes, group.n_pieces, self.lanes)
                     part[:, :, place, which] = pieces.transpose(1, 0, 2)
             packed[group.table : group.table + part.size] = part.ravel()
@@ -182,6 +181,14 @@ def pack_matrix(
     full = np.where((rows < 0)[:, None] | (cols < 0)[None, :], 0.0, full)
     blocks = full.reshape(len(rows), -1, columns * lanes)
     return blocks.transpose(1, 0, 2).ravel()
+
+
+def whole_pieces(rows: ndarray, lanes: int) -> ndarray:
+    """Rows padded with zeros to a multiple of `lanes`."""
+    count, size = rows.shape
+    padded = np.zeros((count, -(-size // lanes) * lanes))
+    padded[:, :size] = rows
+    return padded
 
 
 def column_pieces(n_pieces: int, components: int, registers: int) -> int:

@@ -14,7 +14,11 @@ from numpy import ndarray
 
 from gnndesign.potentials.algebra import SCALAR, Irrep
 from gnndesign.potentials.kernels.cpu_code import Machine, NetworkCode
-from gnndesign.potentials.kernels.cpu_layout import Block, pack_matrix
+from gnndesign.potentials.kernels.cpu_layout import (
+    Block,
+    pack_matrix,
+    whole_pieces,
+)
 from gnndesign.potentials.kernels.kept import is_kept, kept, package_text
 from gnndesign.potentials.kernels.lowering import LoweredNetwork, Matrices
 from gnndesign.potentials.kernels.machine_code import vector_bits
@@ -92,7 +96,7 @@ class _Packer:
         packed: dict[str, ndarray] = {
             "scale": network.scale,
             "shift": network.shift,
-            "readout": _padded(network.readout[None], lanes).astype(real),
+            "readout": whole_pieces(network.readout[None], lanes).astype(real),
         }
         for t, (layer, layout) in enumerate(
             zip(network.layers, code.layers, strict=True)
@@ -109,9 +113,9 @@ class _Packer:
                 columns = np.array(kept[SCALAR].channels)
                 filled[:, columns >= 0] = layer.species_kept[:, columns[columns >= 0]]
                 packed["species_kept"] = filled.astype(real)
-                packed["species_input"] = _padded(layer.species_input, lanes).astype(
-                    real
-                )
+                packed["species_input"] = whole_pieces(
+                    layer.species_input, lanes
+                ).astype(real)
                 continue
             assert layer.before is not None
             assert layer.self_connection is not None
@@ -148,7 +152,3 @@ class _Packer:
             for ir, product in self._code.products(matrices, incoming, outgoing)
         ]
         return np.concatenate(parts).astype(self._real)
-
-
-def _padded(rows: ndarray, lanes: int) -> ndarray:
-    return np.pad(rows, ((0, 0), (0, int(-rows.shape[1] % lanes))))
