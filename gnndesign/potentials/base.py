@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import torch
 from ase.data import chemical_symbols
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
@@ -44,6 +44,14 @@ class Prediction:
     forces: Float[Tensor, "n_atoms 3"]
     stress: Float[Tensor, "n_systems 3 3"]
     magnetic_moments_muB: Float[Tensor, " n_atoms"] | None = None
+
+    def finite_systems(self, batch: AtomicBatch) -> Bool[Tensor, " n_systems"]:
+        """(n_systems,) where energy, forces and stress are numbers."""
+        return (
+            torch.isfinite(self.energy)
+            & torch.isfinite(self.stress).all(-1).all(-1)
+            & torch.isfinite(batch.sum_over_atoms(self.forces)).all(-1)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,11 +180,9 @@ class Potential(ABC):
         parts = (prediction.energy, prediction.forces, prediction.stress)
         if math.isfinite(sum(float(part.sum()) for part in parts)):
             return
-        finite = torch.isfinite(prediction.energy)
-        finite &= torch.isfinite(batch.sum_over_atoms(prediction.forces)).all(1)
-        finite &= torch.isfinite(prediction.stress).all(-1).all(-1)
+        bad = int(prediction.finite_systems(batch).int().argmin())
         raise StructureError(
-            f"Potential '{self.card.name}' gives structure {int(finite.int().argmin())} "
+            f"Potential '{self.card.name}' gives structure {bad} "
             "an energy, force or stress that is not finite. The structure is far from "
             "what the potential knows: look at its distances and its cell, or choose "
             "another potential."

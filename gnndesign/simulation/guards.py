@@ -145,15 +145,10 @@ def _predict(
     edges = neighbors and neighbors.current_edges(batch)
     prediction = potential.predict(batch, edges)
     forces = prediction.forces.masked_fill(fixed[:, None], 0.0)
-    finite = (
-        torch.isfinite(prediction.energy)
-        & torch.isfinite(prediction.stress).all(-1).all(-1)
-        & torch.isfinite(batch.sum_over_atoms(prediction.forces)).all(-1)
-    )
     largest = batch.max_over_atoms(torch.nan_to_num(prediction.forces.norm(dim=-1)))
     fault = torch.zeros(batch.n_systems, dtype=torch.int64, device=batch.device)
     fault[largest > LARGEST_FORCE] = Fault.FORCE_TOO_LARGE
-    fault[~finite] = Fault.NOT_FINITE
+    fault[~prediction.finite_systems(batch)] = Fault.NOT_FINITE
     return replace(prediction, forces=forces), fault
 
 

@@ -24,7 +24,7 @@ from gnndesign.potentials.algebra import (
     SILU_FACTOR,
     TANH_FACTOR,
     Irrep,
-    wigner_3j,
+    coupling,
 )
 from gnndesign.potentials.equivariant import (
     Convolution,
@@ -146,13 +146,14 @@ def lower(
     readout = first[SCALAR] @ second[SCALAR] * _moments(incoming)[SCALAR]
     envelope = parameters.envelope
     onset = (envelope.onset,) if isinstance(envelope, XPLOREnvelope) else ()
+    host = torch.device("cpu")
     return LoweredNetwork(
         cutoff=parameters.cutoff,
         breaks=(*onset, parameters.cutoff),
         lmax=parameters.lmax,
         layers=tuple(layers),
         couplings={
-            path.orders: _coupling(*path.orders)
+            path.orders: coupling(*path.orders, torch.float64, host).numpy()
             for layer in layers
             for path in layer.paths
         },
@@ -206,11 +207,6 @@ def _paths(convolution: Convolution) -> tuple[LoweredPath, ...]:
         )
         start += channels
     return tuple(paths)
-
-
-def _coupling(sender: int, harmonic: int, receiver: int) -> ndarray:
-    tensor = wigner_3j(sender, harmonic, receiver).transpose(1, 2, 0)
-    return tensor * (2 * receiver + 1) ** 0.5
 
 
 def _radial(
