@@ -54,7 +54,7 @@ class AtomicBatch:
         if not structures:
             raise StructureError("Wanted at least one structure, got an empty list.")
         for index, atoms in enumerate(structures):
-            _check_usable(atoms, index)
+            check_usable(atoms, index)
         counts = [len(atoms) for atoms in structures]
 
         def stack(arrays: list[np.ndarray], kind: torch.dtype) -> Tensor:
@@ -137,6 +137,23 @@ class AtomicBatch:
             system_index=new_index[self.system_index[atoms]],
         )
 
+    @staticmethod
+    def concatenate(batches: Sequence[AtomicBatch]) -> AtomicBatch:
+        """All structures of some batches, in the order given."""
+        starts = np.cumsum([0] + [batch.n_systems for batch in batches[:-1]]).tolist()
+        return AtomicBatch(
+            positions=torch.cat([batch.positions for batch in batches]),
+            cell=torch.cat([batch.cell for batch in batches]),
+            pbc=torch.cat([batch.pbc for batch in batches]),
+            atomic_numbers=torch.cat([batch.atomic_numbers for batch in batches]),
+            system_index=torch.cat(
+                [
+                    batch.system_index + start
+                    for batch, start in zip(batches, starts, strict=True)
+                ]
+            ),
+        )
+
     def to_atoms(self) -> list[ase.Atoms]:
         """Back to the host, one `ase.Atoms` a structure."""
         positions = self.positions.detach().cpu().double().numpy()
@@ -162,16 +179,23 @@ _SMALLEST_VOLUME = 0.1
 """Å³ an atom; hydrogen, the smallest atom, has 1.5 at 500 GPa."""
 
 
-def _check_usable(atoms: ase.Atoms, index: int) -> None:
+def check_usable(atoms: ase.Atoms, index: int) -> None:
+    """Refuse a structure that no batch can hold; see `AtomicBatch.from_atoms`.
+
+    Raises:
+        StructureError: names it by its place `index` and its formula.
+    """
     if len(atoms) == 0:
-        raise StructureError(f"{_name(atoms, index)} has no atoms; wanted one or more.")
+        raise StructureError(
+            f"{name_of(atoms, index)} has no atoms; wanted one or more."
+        )
     cell = atoms.cell.array
     for what, array in (("position", atoms.positions), ("cell", cell)):
         usable = np.abs(array) < _FARTHEST  # A NaN is not.
         if not usable.all():
             row = int(np.argwhere(~usable)[0, 0])
             raise StructureError(
-                f"{_name(atoms, index)}: {what} {row} is {array[row].tolist()}; wanted "
+                f"{name_of(atoms, index)}: {what} {row} is {array[row].tolist()}; wanted "
                 f"finite Å, below {_FARTHEST:g}. Correct it, or load the structure anew."
             )
     pbc = atoms.pbc
@@ -180,7 +204,7 @@ def _check_usable(atoms: ase.Atoms, index: int) -> None:
     lengths = np.sqrt((cell * cell).sum(1))
     if (pbc & (lengths < _SHORTEST_VECTOR)).any():
         raise StructureError(
-            f"{_name(atoms, index)} is periodic along {pbc.tolist()} but its lattice "
+            f"{name_of(atoms, index)} is periodic along {pbc.tolist()} but its lattice "
             f"vectors have lengths {lengths.round(3).tolist()} Å. Set a cell or switch "
             "off pbc."
         )
@@ -188,7 +212,7 @@ def _check_usable(atoms: ase.Atoms, index: int) -> None:
     least = _SMALLEST_VOLUME * len(atoms) if pbc.all() else 1e-6 * lengths[pbc].prod()
     if volume < least:
         raise StructureError(
-            f"{_name(atoms, index)}: its periodic lattice vectors span {volume:.3g} "
+            f"{name_of(atoms, index)}: its periodic lattice vectors span {volume:.3g} "
             f"Å^{pbc.sum()} for {len(atoms)} atoms; they lie in a plane or on a line, "
             "or are far too short. Set another cell or switch off pbc."
         )
@@ -201,7 +225,8 @@ def _with_unit_normals(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
     return np.vstack([cell[pbc], np.linalg.svd(cell[pbc])[2][pbc.sum() :]])
 
 
-def _name(atoms: ase.Atoms, index: int) -> str:
+def name_of(atoms: ase.Atoms, index: int) -> str:
+    """What messages call a structure: its place in a list, and its formula."""
     known = all(0 <= n < len(chemical_symbols) for n in atoms.numbers)
     formula = atoms.get_chemical_formula() if known else "elements that do not exist"
     return f"Structure {index} ({formula or 'empty'})"

@@ -29,7 +29,7 @@ class DynamicsModel(SimulationModel):
     """
 
     kind = JobKind.DYNAMICS
-    ensemble = Enum(ENSEMBLES, default_value="langevin")
+    ensemble = Enum(list(ENSEMBLES), default_value="langevin")
     temperature_K = Float(300.0)
     timestep_fs = Float(1.0)
     steps = Int(1000)
@@ -39,15 +39,16 @@ class DynamicsModel(SimulationModel):
 
     def parameters(self) -> dict[str, Any]:
         """As `dynamics_stepper` takes them, and the numbers of steps."""
-        names = (
+        names = [
             "ensemble",
             "temperature_K",
             "timestep_fs",
             "steps",
-            "friction_per_ps",
             "record_every",
             "seed",
-        )
+        ]
+        if self.ensemble == "langevin":
+            names.append("friction_per_ps")
         return {name: getattr(self, name) for name in names}
 
 
@@ -61,7 +62,7 @@ class DynamicsPanel(ipw.VBox):
             lambda: self.bar.message.attempt(model.take_result),
             tooltip="Put the last frame, with its momenta, on the desk",
         )
-        ensembles = [(_TITLES[name], name) for name in ENSEMBLES]
+        ensembles = [(title, name) for name, title in _TITLES.items()]
         number = ipw.BoundedFloatText
         whole = ipw.BoundedIntText
         fields = {

@@ -104,9 +104,12 @@ def run(options: Namespace) -> int:
 
     from gnndesign.potentials.catalog import load_potential
     from gnndesign.simulation.base import Status
-    from gnndesign.simulation.dynamics import molecular_dynamics
+    from gnndesign.simulation.dynamics import DynamicsOptions, molecular_dynamics
     from gnndesign.structures.files import save_structure
 
+    own: DynamicsOptions = {}
+    if options.ensemble == "langevin":
+        own["friction_per_ps"] = options.friction
     potential = load_potential(options.potential, options.device)
     with (
         Interrupt() as interrupt,
@@ -114,7 +117,7 @@ def run(options: Namespace) -> int:
     ):
 
         def show(snapshot: Snapshot) -> None:
-            bar.at(snapshot.step, f"{snapshot.temperature_K[0]:.0f} K")
+            bar.at(int(snapshot.step[0]), f"{snapshot.temperature_K[0]:.0f} K")
 
         result = molecular_dynamics(
             atoms,
@@ -123,7 +126,7 @@ def run(options: Namespace) -> int:
             temperature_K=options.temperature,
             timestep_fs=options.timestep,
             steps=options.steps,
-            friction_per_ps=options.friction,
+            **own,
             seed=options.seed,
             record_every=options.every,
             trajectory=folder,

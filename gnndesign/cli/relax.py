@@ -90,7 +90,7 @@ def run(options: Namespace) -> int:
     ):
 
         def show(snapshot: Snapshot) -> None:
-            bar.at(snapshot.step, f"{snapshot.max_force.max():.4f} eV/Å")
+            bar.at(int(snapshot.step.max()), f"{snapshot.max_force.max():.4f} eV/Å")
 
         results = relax(
             structures,
@@ -117,7 +117,7 @@ def _report(
 
     rows: list[list[str]] = []
     for path, result, target in zip(files, results, targets, strict=True):
-        diverged = result.status is Status.DIVERGED
+        diverged = result.status in (Status.DIVERGED, Status.REFUSED)
         if diverged:
             note(f"'{path}': {result.message}")
         else:

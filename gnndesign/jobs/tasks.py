@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import IO, Any
 
 from gnndesign.jobs.control import Control, Progress
@@ -14,10 +15,10 @@ from gnndesign.jobs.spec import JobKind, JobSpec
 from gnndesign.jobs.store import JobStore
 from gnndesign.potentials.base import Potential
 from gnndesign.simulation.base import Snapshot, Status, Stepper
-from gnndesign.simulation.cell import CellMode
+from gnndesign.simulation.checkpoint import Progress as RunProgress
 from gnndesign.simulation.checkpoint import save_state
-from gnndesign.simulation.dynamics import dynamics_stepper
-from gnndesign.simulation.fire import FIRE
+from gnndesign.simulation.dynamics import dynamics_stepper, with_masses
+from gnndesign.simulation.relaxation import relaxation_stepper
 from gnndesign.simulation.results import SCALARS
 from gnndesign.simulation.run import Run, resume, run
 from gnndesign.simulation.trajectory import TrajectoryFolder
@@ -40,8 +41,10 @@ def run_simulation(
     wanted = int(spec.parameters["steps"])
     every = int(spec.parameters.get("record_every", 1))
     going = _start_or_resume(store, spec, stepper, potential, control.total or wanted)
+    if len(going.refused) == len(spec.structures):
+        raise going.refused[0]
     frames = TrajectoryFolder(store.trajectory_folder)
-    written: Any = None
+    written: RunProgress | None = None
 
     def save() -> None:
         if written is None:
@@ -50,7 +53,7 @@ def run_simulation(
 
     def before_step() -> None:
         going.max_steps = control.total or wanted
-        control.count(going.state.step)
+        control.count(_steps_done(going))
         if control.should_stop():
             going.stop()
 
@@ -63,16 +66,15 @@ def run_simulation(
                 with control.guard:
                     frames.write(snapshot)
                     metrics.write(snapshot)
-                    written = going.state
+                    written = going.progress
                     if time.monotonic() - last_save > CHECKPOINT_EVERY_S:
                         save()
                         last_save = time.monotonic()
-                if snapshot.step >= going.max_steps:
+                if int(snapshot.step.max()) >= going.max_steps:
                     # The last chance to be given more steps.
                     control.hear()
                     going.max_steps = control.total or wanted
-                n_running = going.state.system.batch.n_systems
-                yield _progress(spec, snapshot, going.max_steps, n_running)
+                yield _progress(spec, snapshot, going)
         with control.guard:
             save()
     finally:
@@ -141,9 +143,10 @@ class MetricsWriter:
             status = Status(int(snapshot.status[index]))
             last_step, last_status = self._last.get(system, (-1, ""))
             ended = status not in (Status.RUNNING, Status[last_status or "RUNNING"])
-            if snapshot.step <= last_step and not ended:
+            step = int(snapshot.step[index])
+            if step <= last_step and not ended:
                 continue
-            self._last[system] = snapshot.step, status.name
+            self._last[system] = step, status.name
             self._file.write(json.dumps(_row(snapshot, index, system)) + "\n")
         self._file.flush()
 
@@ -152,8 +155,8 @@ def _row(snapshot: Snapshot, index: int, system: int) -> dict[str, Any]:
     scalars = {name: float(getattr(snapshot, name)[index]) for name in SCALARS}
     return {
         "id": system,
-        "step": snapshot.step,
-        "time_fs": snapshot.time_fs,
+        "step": int(snapshot.step[index]),
+        "time_fs": float(snapshot.time_fs[index]),
         # JSON has no NaN; a quantity that has no meaning here is null.
         **{k: v if math.isfinite(v) else None for k, v in scalars.items()},
         "status": Status(int(snapshot.status[index])).name,
@@ -163,10 +166,10 @@ def _row(snapshot: Snapshot, index: int, system: int) -> dict[str, Any]:
 
 def _stepper(spec: JobSpec) -> Stepper[Any]:
     parameters = dict(spec.parameters)
-    for name in ("steps", "record_every"):
+    for name in ("steps", "record_every", "masses"):
         parameters.pop(name, None)
     if spec.kind is JobKind.RELAX:
-        return FIRE(cell=CellMode.parse(parameters.pop("cell", None)), **parameters)
+        return relaxation_stepper(**parameters)
     return dynamics_stepper(parameters.pop("ensemble"), **parameters)
 
 
@@ -178,36 +181,50 @@ def _start_or_resume(
     max_steps: int,
 ) -> Run:
     every = int(spec.parameters.get("record_every", 1))
+    masses = spec.parameters.get("masses") or {}
+    structures = [with_masses(atoms, masses) for atoms in spec.atoms()]
+    begin = run
     if store.checkpoint.is_file():
-        return resume(
-            store.checkpoint, stepper, potential, max_steps=max_steps, every=every
-        )
-    return run(stepper, potential, spec.atoms(), max_steps=max_steps, every=every)
+        begin = partial(resume, store.checkpoint)
+    return begin(stepper, potential, structures, max_steps=max_steps, every=every)
 
 
-def _reported(going: Run, written: Any, every: int) -> Any:
-    """The latest state with nothing before it that still has to be written.
+def _reported(going: Run, written: RunProgress, every: int) -> RunProgress:
+    """The latest progress with nothing before it that still has to be written.
 
     A run takes on a state before it gives the state's snapshot. Asked in between, from
-    another thread, this is the state of the last snapshot that was written.
+    another thread, this is the progress of the last snapshot that was written.
     """
-    state = going.state
-    is_due = state.step % every == 0 or state.step >= going.max_steps
-    has_ended = state.system.batch.n_systems != written.system.batch.n_systems
-    return written if is_due or has_ended else state
+    now = going.progress
+    if now.members is None or len(now.ended) != len(written.ended):
+        return written
+    same = now.parked is written.parked and now.n_entered == written.n_entered
+    is_due = bool((now.members.step % every == 0).any())
+    return now if same and not is_due else written
 
 
-def _progress(
-    spec: JobSpec, snapshot: Snapshot, total: int, n_running: int
-) -> Progress:
+def _steps_done(going: Run) -> int:
+    """Steps of the system that is farthest."""
+    members = going.progress.members
+    return 0 if members is None else int(members.step.max())
+
+
+def _progress(spec: JobSpec, snapshot: Snapshot, going: Run) -> Progress:
+    n, total = len(spec.structures), going.max_steps
     if spec.kind is JobKind.DYNAMICS:
         said = (
-            f"{snapshot.time_fs / 1000:.3f} ps, {snapshot.temperature_K.mean():.0f} K"
+            f"{snapshot.time_fs.max() / 1000:.3f} ps, "
+            f"{snapshot.temperature_K.mean():.0f} K"
         )
     else:
-        n = len(spec.structures)
         said = f"Largest force {snapshot.max_force.max():.3g} eV/Å"
-        said += f", {n - n_running} of {n} structures ended" if n > 1 else ""
-    done = int(snapshot.step)
-    diverged = [message for message in snapshot.messages if message]
-    return Progress(done=done, total=total, message=" ".join([*diverged, said + "."]))
+    if n > 1:
+        through = n - going.n_running - going.n_waiting
+        said += f", {through} of {n} structures ended"
+    notes = [message for message in snapshot.messages if message]
+    notes += [f"Left out: {message}" for message in going.refused.values()]
+    return Progress(
+        done=max(int(snapshot.step.max()), _steps_done(going)),
+        total=total,
+        message=" ".join([*notes, said + "."]),
+    )

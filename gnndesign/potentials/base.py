@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
 from gnndesign.errors import StructureError, UnsupportedElementError
+from gnndesign.members import per_atom, per_system, state_class
 from gnndesign.neighbors import NeighborList, find_neighbors
 from gnndesign.potentials.input_checks import OVERLAP_REACH, refuse_overlap
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@state_class
 class Prediction:
     """What a potential says about a batch.
 
@@ -39,11 +40,11 @@ class Prediction:
             none.
     """
 
-    energy: Float[Tensor, " n_systems"]
-    atomic_energies: Float[Tensor, " n_atoms"] | None
-    forces: Float[Tensor, "n_atoms 3"]
-    stress: Float[Tensor, "n_systems 3 3"]
-    magnetic_moments_muB: Float[Tensor, " n_atoms"] | None = None
+    energy: Float[Tensor, " n_systems"] = per_system()
+    atomic_energies: Float[Tensor, " n_atoms"] | None = per_atom()
+    forces: Float[Tensor, "n_atoms 3"] = per_atom()
+    stress: Float[Tensor, "n_systems 3 3"] = per_system()
+    magnetic_moments_muB: Float[Tensor, " n_atoms"] | None = per_atom(default=None)
 
     def finite_systems(self, batch: AtomicBatch) -> Bool[Tensor, " n_systems"]:
         """(n_systems,) where energy, forces and stress are numbers."""

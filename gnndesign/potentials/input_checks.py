@@ -69,12 +69,20 @@ def refuse_overlap(batch: AtomicBatch, edges: NeighborList) -> None:
         StructureError: names the structure and the nearest two of its atoms.
     """
     bad = overlapping(batch, edges)
-    if not bad.any():
-        return
+    if bad.any():
+        system = int(batch.system_index[edges.centers[bad]].min())
+        raise StructureError(
+            f"Structure {system}: {describe_overlap(batch, edges, system)}"
+        )
+
+
+def describe_overlap(batch: AtomicBatch, edges: NeighborList, system: int) -> str:
+    """Which two atoms of a structure are nearest to each other, and what to do."""
     distance = edges.vectors(batch).norm(dim=-1)
+    elsewhere = batch.system_index[edges.centers] != system
+    bad = overlapping(batch, edges) & ~elsewhere
     worst = int(distance.masked_fill(~bad, torch.inf).argmin())
     i, j = int(edges.centers[worst]), int(edges.neighbors[worst])
-    system = int(batch.system_index[i])
     start = int(batch.atoms_per_system[:system].sum())
     first, second = (chemical_symbols[int(batch.atomic_numbers[k])] for k in (i, j))
     radii = covalent_radii[batch.atomic_numbers[[i, j]].cpu().numpy()]
@@ -83,8 +91,8 @@ def refuse_overlap(batch: AtomicBatch, edges: NeighborList) -> None:
     remedy = "Delete one of them or move it away"
     if shifted:
         remedy = "Delete one of them, choose a larger cell or switch off pbc"
-    raise StructureError(
-        f"Structure {system}: atom {i - start} ({first}) and {image}atom {j - start} "
+    return (
+        f"atom {i - start} ({first}) and {image}atom {j - start} "
         f"({second}) are {float(distance[worst]):.3f} Å apart; wanted at least "
         f"{CLOSEST_FRACTION * radii.sum():.2f} Å, {CLOSEST_FRACTION:g} of the sum of "
         f"their covalent radii. {remedy}."

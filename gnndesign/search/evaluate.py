@@ -12,12 +12,11 @@ import ase
 from gnndesign.errors import GNNDesignError, ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.search.objectives import Objective, RelaxedCandidate
-from gnndesign.search.relax_all import relax_all
 from gnndesign.search.space import Candidate, PrototypeSpace
 from gnndesign.search.trials import TrialStatus
 from gnndesign.simulation.base import Status
 from gnndesign.simulation.cell import CellMode
-from gnndesign.simulation.relaxation import Relaxation
+from gnndesign.simulation.relaxation import Relaxation, relax
 from gnndesign.structures.convert import atoms_to_dict
 
 _STATUS = {
@@ -128,7 +127,7 @@ class Evaluator:
                     status=TrialStatus.NOT_BUILT, message=str(error)
                 )
         if starts:
-            results = relax_all(
+            results = relax(
                 list(starts.values()),
                 self.potential,
                 cell=self.settings.cell,
@@ -140,11 +139,12 @@ class Evaluator:
                 outcomes[index] = self._measure(start, result)
         return [outcomes[index] for index in range(len(candidates))]
 
-    def _measure(
-        self, start: ase.Atoms, relaxation: Relaxation | StructureError
-    ) -> Outcome:
-        if isinstance(relaxation, StructureError):
-            return Outcome(status=TrialStatus.DIVERGED, message=str(relaxation))
+    def _measure(self, start: ase.Atoms, relaxation: Relaxation) -> Outcome:
+        if not math.isfinite(relaxation.energy):
+            # Nothing was computed: its atoms overlap from the start.
+            return Outcome(
+                status=_STATUS[relaxation.status], message=relaxation.message
+            )
         status = _STATUS[relaxation.status]
         message = relaxation.message
         values: tuple[float, ...] | None = None

@@ -14,9 +14,8 @@ from filelock import FileLock
 from gnndesign.disk import cache_folder, write_atomically
 from gnndesign.errors import CheckpointError, StructureError
 from gnndesign.potentials.base import Potential
-from gnndesign.search.relax_all import relax_all
 from gnndesign.simulation.base import Status
-from gnndesign.simulation.relaxation import Relaxation
+from gnndesign.simulation.relaxation import Relaxation, relax
 from gnndesign.structures.convert import atoms_to_dict
 from gnndesign.structures.library import elemental_ground_state
 
@@ -93,7 +92,7 @@ def _relax(
     entries: dict[str, Any] = {}
     left = dict(starts)
     for _ in range(_MAX_ROUNDS):
-        results = relax_all(
+        results = relax(
             list(left.values()),
             potential,
             cell="full",
@@ -102,9 +101,7 @@ def _relax(
             should_stop=should_stop,
         )
         for symbol, result in zip(tuple(left), results, strict=True):
-            if isinstance(result, StructureError):
-                raise _refusal(symbol, potential, str(result))
-            if result.status is Status.DIVERGED:
+            if result.status in (Status.DIVERGED, Status.REFUSED):
                 raise _refusal(symbol, potential, result.message)
             if result.status is Status.STOPPED:
                 del left[symbol]

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import ase
 import numpy as np
 import torch
-from ase.constraints import FixAtoms
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
-from gnndesign.errors import StructureError
+from gnndesign.members import per_atom, per_system, state_class
 from gnndesign.neighbors import VerletList
-from gnndesign.potentials.base import Potential, Prediction
+from gnndesign.potentials.base import Prediction
+from gnndesign.simulation.constraints import Constraints
 
 
 class Status(IntEnum):
@@ -32,9 +32,11 @@ class Status(IntEnum):
     STEP_LIMIT = 3
     """A relaxation that used up its steps before converging."""
     DIVERGED = 4
-    """Stopped by a guard; its last good frame is kept."""
+    """Stopped by a guard; its last good frame is kept. At step 0 there is none."""
     STOPPED = 5
     """Stopped by the user."""
+    REFUSED = 6
+    """Never begun: the input cannot be used. No snapshot has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +44,9 @@ class Snapshot:
     """One moment of a run on the host: the only thing a user interface is handed.
 
     Attributes:
-        step: number of steps made; 0 is the start.
-        time_fs: simulated time; 0 in a relaxation.
+        step: (n_systems,) number of steps made; 0 is the start. Systems that entered
+            the batch at different times are at different steps.
+        time_fs: (n_systems,) simulated time; 0 in a relaxation.
         ids: (n_systems,) which input structures these are.
         n_atoms: (n_systems,).
         atomic_numbers: (n_atoms_in_all,).
@@ -52,7 +55,8 @@ class Snapshot:
         forces: (n_atoms_in_all, 3) eV/Å.
         cell: (n_systems, 3, 3) Å.
         pbc: (n_systems, 3).
-        energy: (n_systems,) potential energy, eV.
+        energy: (n_systems,) potential energy, eV; NaN, like forces and stress, where
+            nothing was computed: atoms that overlap at the very start.
         kinetic_energy: (n_systems,) eV; NaN in a relaxation.
         max_force: (n_systems,) length of the longest force on a free atom, eV/Å.
         stress: (n_systems, 3, 3) eV/Å³ of the potential energy alone.
@@ -63,8 +67,8 @@ class Snapshot:
         messages: (n_systems,) what a guard said; empty where nothing is to be said.
     """
 
-    step: int
-    time_fs: float
+    step: Int[np.ndarray, " n_systems"]
+    time_fs: Float[np.ndarray, " n_systems"]
     ids: Int[np.ndarray, " n_systems"]
     n_atoms: Int[np.ndarray, " n_systems"]
     atomic_numbers: Int[np.ndarray, " n_atoms_in_all"]
@@ -102,7 +106,7 @@ class Snapshot:
         return atoms
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@state_class
 class AtomData:
     """What a simulation must know of the atoms beside where they are.
 
@@ -110,34 +114,23 @@ class AtomData:
         masses: (n_atoms,) amu.
         momenta: (n_atoms, 3) sqrt(amu eV).
         has_momenta: (n_systems,) whether the input gave momenta.
-        fixed: (n_atoms,) atoms that must not move.
+        constraints: what must not move.
     """
 
-    masses: Float[Tensor, " n_atoms"]
-    momenta: Float[Tensor, "n_atoms 3"]
-    has_momenta: Bool[Tensor, " n_systems"]
-    fixed: Bool[Tensor, " n_atoms"]
+    masses: Float[Tensor, " n_atoms"] = per_atom()
+    momenta: Float[Tensor, "n_atoms 3"] = per_atom()
+    has_momenta: Bool[Tensor, " n_systems"] = per_system()
+    constraints: Constraints
 
     @classmethod
     def from_atoms(
         cls, structures: Sequence[ase.Atoms], device: torch.device | str = "cpu"
     ) -> AtomData:
-        """Masses, momenta and `FixAtoms` constraints of the structures.
+        """Masses, momenta and constraints of the structures.
 
         Raises:
-            StructureError: a constraint other than `FixAtoms`, which would otherwise
-                be ignored in silence.
+            StructureError: a constraint that would be ignored in silence.
         """
-        fixed = [np.zeros(len(atoms), dtype=bool) for atoms in structures]
-        for index, atoms in enumerate(structures):
-            for constraint in atoms.constraints:
-                if not isinstance(constraint, FixAtoms):
-                    raise StructureError(
-                        f"Structure {index} has the constraint "
-                        f"{type(constraint).__name__}; only FixAtoms is honoured. "
-                        "Remove it with atoms.set_constraint()."
-                    )
-                fixed[index][constraint.get_indices()] = True
 
         def tensor(arrays: list[np.ndarray]) -> Tensor:
             return torch.as_tensor(np.concatenate(arrays), device=device)
@@ -148,66 +141,40 @@ class AtomData:
             masses=tensor([atoms.get_masses() for atoms in structures]),
             momenta=tensor(momenta),
             has_momenta=tensor(given),
-            fixed=tensor(fixed),
-        )
-
-    def select(self, systems: Bool[Tensor, " n_systems"], atoms: Tensor) -> AtomData:
-        """Keep some systems; `atoms` is their mask on the atoms."""
-        return AtomData(
-            masses=self.masses[atoms],
-            momenta=self.momenta[atoms],
-            has_momenta=self.has_momenta[systems],
-            fixed=self.fixed[atoms],
+            constraints=Constraints.from_atoms(structures, device),
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@state_class
 class System:
     """Where a batch is and what the potential says there.
 
     Attributes:
         ids: (n_systems,) which input structures these are.
         batch: geometry.
-        prediction: of the potential, for this geometry. Forces on fixed atoms are 0.
+        prediction: of the potential, for this geometry. Forces and stress have lost
+            what the constraints take; forces on fixed atoms are 0.
         neighbors: the list behind it; None where the potential finds its own.
         fault: (n_systems,) values of `guards.Fault`.
     """
 
-    ids: Int[Tensor, " n_systems"]
+    ids: Int[Tensor, " n_systems"] = per_system()
     batch: AtomicBatch
     prediction: Prediction
     neighbors: VerletList | None
-    fault: Int[Tensor, " n_systems"]
+    fault: Int[Tensor, " n_systems"] = per_system()
 
     @property
     def max_force(self) -> Float[Tensor, " n_systems"]:
         """(n_systems,) eV/Å, length of the longest force."""
         return self.batch.max_over_atoms(self.prediction.forces.norm(dim=-1))
 
-    def select(self, systems: Bool[Tensor, " n_systems"]) -> System:
-        """Keep the systems for which the mask is true."""
-        atoms = systems[self.batch.system_index]
-        energies = self.prediction.atomic_energies
-        moments = self.prediction.magnetic_moments_muB
-        return System(
-            ids=self.ids[systems],
-            batch=self.batch.select(systems),
-            prediction=Prediction(
-                energy=self.prediction.energy[systems],
-                atomic_energies=None if energies is None else energies[atoms],
-                forces=self.prediction.forces[atoms],
-                stress=self.prediction.stress[systems],
-                magnetic_moments_muB=None if moments is None else moments[atoms],
-            ),
-            neighbors=self.neighbors and self.neighbors.select(systems),
-            fault=self.fault[systems],
-        )
-
 
 class State(Protocol):
     """A moment of a simulation: everything the next step depends on.
 
-    Immutable, so that a state can be kept, written or compared at any time.
+    A `members.state_class`: immutable, so that a state can be kept, written or
+    compared at any time, and made of tensors whose fields say what they count.
     """
 
     @property
@@ -216,8 +183,8 @@ class State(Protocol):
         ...
 
     @property
-    def step(self) -> int:
-        """Number of steps made."""
+    def step(self) -> Int[Tensor, " n_systems"]:
+        """(n_systems,) number of steps made."""
         ...
 
     @property
@@ -235,31 +202,62 @@ class State(Protocol):
         """(n_systems,) of the momenta; None in a relaxation."""
         ...
 
-    def select(self, systems: Tensor) -> State:
-        """Keep the systems for which the (n_systems,) mask is true."""
-        ...
-
 
 StateT = TypeVar("StateT", bound=Any)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal(Generic[StateT]):
+    """Half a step: where the potential is to be evaluated next.
+
+    Attributes:
+        state: what is known without that; its system is still the old one.
+        positions: (n_atoms, 3) Å.
+        cell: (n_systems, 3, 3) Å.
+    """
+
+    state: StateT
+    positions: Float[Tensor, "n_atoms 3"]
+    cell: Float[Tensor, "n_systems 3 3"]
+
+
 @runtime_checkable
 class Stepper(Protocol[StateT]):
-    """Frozen parameters of a method, and how it makes one step."""
+    """Frozen parameters of a method, and how it makes one step.
+
+    A step is `propose`, one evaluation of the potential, `complete`. Who evaluates
+    may therefore put systems of several methods into one batch.
+    """
 
     @property
-    def timestep_fs(self) -> float:
-        """Simulated time of a step; 0 in a relaxation."""
+    def is_relaxation(self) -> bool:
+        """Whether it looks for a minimum; else it goes through time."""
         ...
 
-    def init(self, potential: Potential, batch: AtomicBatch, data: AtomData) -> StateT:
-        """The state at step 0."""
+    def refuse(self, atoms: ase.Atoms) -> None:
+        """Say no to a structure that this method can do nothing with.
+
+        Raises:
+            StructureError: what is wrong with it.
+        """
         ...
 
-    def step(self, potential: Potential, state: StateT) -> StateT:
-        """The next state; the given one stays as it is."""
+    def start(self, system: System, data: AtomData) -> StateT:
+        """The state at step 0 of systems that are already evaluated."""
+        ...
+
+    def propose(self, state: StateT) -> Proposal[StateT]:
+        """Where the atoms go next; the given state stays as it is."""
+        ...
+
+    def complete(self, proposal: Proposal[StateT], system: System) -> StateT:
+        """The next state, with the potential's answer; may mark a `guards.Fault`."""
         ...
 
     def status(self, state: StateT) -> Int[Tensor, " n_systems"]:
         """(n_systems,) values of `Status`: RUNNING, or CONVERGED."""
+        ...
+
+    def time_fs(self, state: StateT) -> Float[Tensor, " n_systems"]:
+        """(n_systems,) simulated time; 0 in a relaxation."""
         ...

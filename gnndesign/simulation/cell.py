@@ -7,19 +7,23 @@ uses the same scale):
 
     force = -V (σ + P 1) / n        P: target pressure, positive under compression
 
-projected on what may change.
+projected on what may change. Lattice vectors that must stay are in the kernel of every
+strain let through: with Q the projector on what is normal to all of them, ε = Q ε Q.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
+import ase
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
 from gnndesign.errors import ParameterError, StructureError
+from gnndesign.units import EV_PER_A3_TO_GPA
 
 
 class CellMode(StrEnum):
@@ -36,11 +40,17 @@ class CellMode(StrEnum):
     def parse(cls, text: str | None) -> CellMode | None:
         """The mode of this name; None (or "none") keeps the cell.
 
+        "fixed_shape" is another name of "isotropic", "fixed_volume" of
+        "constant_volume".
+
         Raises:
             ParameterError: no mode of this name.
         """
         if text is None or text == "none":
             return None
+        other = {"fixed_shape": cls.ISOTROPIC, "fixed_volume": cls.CONSTANT_VOLUME}
+        if text in other:
+            return other[text]
         try:
             return cls(text)
         except ValueError as error:
@@ -50,39 +60,76 @@ class CellMode(StrEnum):
             ) from error
 
 
-def check_has_cell(batch: AtomicBatch, mode: CellMode | None) -> None:
-    """Refuse to relax a cell that does not repeat along all three axes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellFreedom:
+    """What of the cell may change, and against which pressure.
 
-    Raises:
-        StructureError: names the structure.
+    Attributes:
+        mode: volume, shape or both.
+        fixed_axes: lattice vectors that keep their length and direction: letters of
+            "abc".
+        pressure_GPa: target, positive under compression.
     """
-    open_systems = (~batch.pbc.all(1)).nonzero()[:, 0].tolist()
-    if mode is not None and open_systems:
-        raise StructureError(
-            f"cell='{mode}' wants structures that are periodic along three axes; "
-            f"structure {open_systems[0]} is not. Use cell=None, or set a cell and pbc."
-        )
 
+    mode: CellMode
+    fixed_axes: str = ""
+    pressure_GPa: float = 0.0
 
-def cell_force(
-    batch: AtomicBatch,
-    stress: Float[Tensor, "n_systems 3 3"],
-    mode: CellMode,
-    pressure: float,
-) -> Float[Tensor, "n_systems 3 3"]:
-    """(n_systems, 3, 3) eV, symmetric; `pressure` in eV/Å³."""
-    identity = torch.eye(3, dtype=stress.dtype, device=stress.device)
-    symmetric = 0.5 * (stress + stress.mT) + pressure * identity
-    scale = batch.volume / batch.atoms_per_system
-    force = -scale[:, None, None] * symmetric
-    mean = force.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None] * identity
-    match mode:
-        case CellMode.ISOTROPIC:
-            return mean
-        case CellMode.CONSTANT_VOLUME:
-            return force - mean
-        case CellMode.FULL:
-            return force
+    def __post_init__(self) -> None:
+        axes = self.fixed_axes
+        if set(axes) - set("abc") or len(set(axes)) in (len(axes) - 1, 3):
+            raise ParameterError(
+                f"Wanted fixed_axes as one or two letters of 'abc', got {axes!r}. To "
+                "keep the whole cell give cell=None."
+            )
+
+    def refuse(self, atoms: ase.Atoms) -> None:
+        """Say no to a cell that does not repeat along all three axes.
+
+        Raises:
+            StructureError: what to do instead.
+        """
+        if not atoms.pbc.all():
+            raise StructureError(
+                f"cell='{self.mode}' wants structures that are periodic along three "
+                f"axes; this one has pbc {atoms.pbc.tolist()}. Use cell=None, or set a "
+                "cell and pbc."
+            )
+
+    def force(
+        self, batch: AtomicBatch, stress: Float[Tensor, "n_systems 3 3"]
+    ) -> Float[Tensor, "n_systems 3 3"]:
+        """(n_systems, 3, 3) eV, symmetric: see the head of this file."""
+        identity = torch.eye(3, dtype=stress.dtype, device=stress.device)
+        pressure = self.pressure_GPa / EV_PER_A3_TO_GPA
+        symmetric = 0.5 * (stress + stress.mT) + pressure * identity
+        scale = batch.volume / batch.atoms_per_system
+        return self.project(batch, -scale[:, None, None] * symmetric)
+
+    def project(
+        self, batch: AtomicBatch, symmetric: Float[Tensor, "n_systems 3 3"]
+    ) -> Float[Tensor, "n_systems 3 3"]:
+        """The part of strains (or their forces) that is let through."""
+        free = self._free_directions(batch)
+        inside = free @ symmetric @ free
+        trace = inside.diagonal(dim1=-2, dim2=-1).sum(-1)
+        dimension = free.diagonal(dim1=-2, dim2=-1).sum(-1)
+        mean = (trace / dimension)[:, None, None] * free
+        match self.mode:
+            case CellMode.ISOTROPIC:
+                return mean
+            case CellMode.CONSTANT_VOLUME:
+                return inside - mean
+            case CellMode.FULL:
+                return inside
+
+    def _free_directions(self, batch: AtomicBatch) -> Float[Tensor, "n_systems 3 3"]:
+        """(n_systems, 3, 3) the projector on what is normal to the fixed vectors."""
+        identity = torch.eye(3, dtype=batch.cell.dtype, device=batch.device)
+        if not self.fixed_axes:
+            return identity.expand_as(batch.cell)
+        kept = batch.cell[:, ["abc".index(axis) for axis in self.fixed_axes]]
+        return identity - torch.linalg.pinv(kept) @ kept
 
 
 def deform(

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import overload
+from typing import Any, TypedDict, Unpack, overload
 
 import ase
+import numpy as np
+from ase.data import atomic_numbers
 
-from gnndesign.errors import ParameterError
+from gnndesign.errors import ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.simulation.base import Snapshot, Status
+from gnndesign.simulation.checkpoint import Checkpoints
 from gnndesign.simulation.langevin import Langevin
 from gnndesign.simulation.nve import NVE
-from gnndesign.simulation.results import History, Recorder, finished_atoms
-from gnndesign.simulation.run import run
-from gnndesign.simulation.trajectory import TrajectoryFolder
+from gnndesign.simulation.packing import Room
+from gnndesign.simulation.phase_space import Dynamics
+from gnndesign.simulation.results import (
+    History,
+    Recorder,
+    finished_atoms,
+    follow,
+    not_run,
+)
+from gnndesign.simulation.run import Run, start_or_resume
+from gnndesign.simulation.schedule import check_count
 
-ENSEMBLES = ("nve", "langevin")
-"""What `ensemble` may be: constant energy, or constant temperature."""
+ENSEMBLES: dict[str, type[Dynamics]] = {"nve": NVE, "langevin": Langevin}
+"""What `ensemble` may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +40,13 @@ class MolecularDynamics:
 
     Attributes:
         atoms: the last structure, with momenta, energy, forces and stress.
-        energy: potential energy of the last structure, eV.
-        status: FINISHED, DIVERGED or STOPPED.
+        energy: potential energy of the last structure, eV; NaN where nothing was
+            computed (see `Relaxation.energy`).
+        status: FINISHED, DIVERGED, STOPPED or REFUSED.
         steps: number of steps made.
         time_fs: simulated time.
-        temperature_K: mean over the recorded steps after the start.
-        message: what a guard said; empty otherwise.
+        temperature_K: mean over the recorded steps after the start; NaN without any.
+        message: why it was refused or what a guard said; empty otherwise.
         history: scalars at every recorded step.
     """
 
@@ -47,146 +60,199 @@ class MolecularDynamics:
     history: History
 
 
-def dynamics_stepper(
-    ensemble: str,
-    *,
-    temperature_K: float,
-    timestep_fs: float,
-    friction_per_ps: float = 10.0,
-    seed: int = 0,
-) -> NVE | Langevin:
+class DynamicsOptions(TypedDict, total=False):
+    """The options of `molecular_dynamics`, which describes them."""
+
+    ensemble: str
+    temperature_K: Any
+    timestep_fs: Any
+    steps: int
+    seed: int
+    masses: dict[str, float] | None
+    record_every: int
+    room: Room | None
+    trajectory: Path | str | None
+    checkpoints: Checkpoints | None
+    on_snapshot: Callable[[Snapshot], None] | None
+    should_stop: Callable[[], bool] | None
+    friction_per_ps: Any
+
+
+def dynamics_stepper(ensemble: str, **parameters: Any) -> Dynamics:
     """The stepper of an ensemble's name.
 
+    Args:
+        ensemble: a key of `ENSEMBLES`.
+        **parameters: of that ensemble's class; those that it does not have are
+            refused.
+
     Raises:
-        ParameterError: no such ensemble, or a parameter out of range.
+        ParameterError: no such ensemble or parameter, or a parameter out of range.
     """
-    match ensemble:
-        case "nve":
-            return NVE(timestep_fs=timestep_fs, temperature_K=temperature_K, seed=seed)
-        case "langevin":
-            return Langevin(
-                timestep_fs=timestep_fs,
-                temperature_K=temperature_K,
-                friction_per_ps=friction_per_ps,
-                seed=seed,
-            )
-        case _:
+    if ensemble not in ENSEMBLES:
+        raise ParameterError(
+            f"Wanted ensemble in {', '.join(map(repr, ENSEMBLES))}, got {ensemble!r}."
+        )
+    kind = ENSEMBLES[ensemble]
+    known = [field.name for field in fields(kind)]
+    for name in parameters:
+        if name not in known:
             raise ParameterError(
-                f"Wanted ensemble in {', '.join(map(repr, ENSEMBLES))}, got "
-                f"{ensemble!r}."
+                f"Ensemble '{ensemble}' has no parameter {name!r}; it has "
+                f"{', '.join(known)}."
             )
+    return kind(**parameters)
 
 
 @overload
 def molecular_dynamics(
-    structures: ase.Atoms,
-    potential: Potential,
-    *,
-    ensemble: str = "langevin",
-    temperature_K: float = 300.0,
-    timestep_fs: float = 1.0,
-    steps: int = 1000,
-    friction_per_ps: float = 10.0,
-    seed: int = 0,
-    record_every: int = 1,
-    trajectory: Path | str | None = None,
-    on_snapshot: Callable[[Snapshot], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    structures: ase.Atoms, potential: Potential, **options: Unpack[DynamicsOptions]
 ) -> MolecularDynamics: ...
 @overload
 def molecular_dynamics(
     structures: Sequence[ase.Atoms],
     potential: Potential,
-    *,
-    ensemble: str = "langevin",
-    temperature_K: float = 300.0,
-    timestep_fs: float = 1.0,
-    steps: int = 1000,
-    friction_per_ps: float = 10.0,
-    seed: int = 0,
-    record_every: int = 1,
-    trajectory: Path | str | None = None,
-    on_snapshot: Callable[[Snapshot], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    **options: Unpack[DynamicsOptions],
 ) -> list[MolecularDynamics]: ...
 def molecular_dynamics(
     structures: ase.Atoms | Sequence[ase.Atoms],
     potential: Potential,
     *,
     ensemble: str = "langevin",
-    temperature_K: float = 300.0,
-    timestep_fs: float = 1.0,
+    temperature_K: Any = 300.0,
+    timestep_fs: Any = 1.0,
     steps: int = 1000,
-    friction_per_ps: float = 10.0,
     seed: int = 0,
+    masses: dict[str, float] | None = None,
     record_every: int = 1,
+    room: Room | None = None,
     trajectory: Path | str | None = None,
+    checkpoints: Checkpoints | None = None,
     on_snapshot: Callable[[Snapshot], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    **more: Any,
 ) -> MolecularDynamics | list[MolecularDynamics]:
     """Molecular dynamics; many structures go in one batch.
+
+    A structure of a list that cannot be used does not keep the others from going: its
+    result is REFUSED or DIVERGED and says why.
 
     Args:
         structures: one structure or a list. They are not modified. Their momenta are
             used where they have any, else Maxwell-Boltzmann ones are drawn.
-            `FixAtoms` constraints are kept.
+            Constraints `FixAtoms` and `FixCom` are kept.
         potential: gives the forces.
         ensemble: "nve" (velocity Verlet) or "langevin" (constant temperature).
-        temperature_K: of the thermostat, or of the drawn momenta.
-        timestep_fs: fs.
+        temperature_K: of the thermostat, and of the drawn momenta; a number, a `Ramp`,
+            or one of these for each structure.
+        timestep_fs: fs; a number, or one for each structure.
         steps: number of steps.
-        friction_per_ps: of the Langevin thermostat, 1/ps.
         seed: the same seed, structures and potential give the same run.
+        masses: amu, by symbol, instead of the natural ones: {"H": 2.014} for D.
         record_every: steps between recorded moments.
-        trajectory: a folder for the recorded frames, one `.traj` file a structure.
+        room: how much goes into one batch; None for what the memory allows.
+        trajectory: a folder for the recorded frames, one file a structure.
+        checkpoints: where and how often to save; a file that is there is gone on from.
         on_snapshot: called with every recorded snapshot.
         should_stop: asked after every recorded snapshot.
+        **more: further parameters of the ensemble, as its class has them:
+            friction_per_ps.
 
     Returns:
         One result for one structure, else a list in the order given.
 
     Raises:
-        StructureError: a structure cannot be used.
-        UnsupportedElementError: the potential does not know an element.
-        ParameterError: a parameter is out of range.
+        StructureError: the one structure given cannot be used.
+        UnsupportedElementError: likewise, because of an element.
+        ParameterError: a parameter is unknown or out of range.
+        CheckpointError: the checkpoint is of another run.
     """
     several = [structures] if isinstance(structures, ase.Atoms) else list(structures)
     stepper = dynamics_stepper(
         ensemble,
         temperature_K=temperature_K,
         timestep_fs=timestep_fs,
-        friction_per_ps=friction_per_ps,
         seed=seed,
+        **more,
     )
-    recorder = Recorder(len(several))
-    folder = None if trajectory is None else TrajectoryFolder(Path(trajectory))
-    going = run(stepper, potential, several, max_steps=steps, every=record_every)
-    try:
-        for snapshot in going:
-            recorder.add(snapshot)
-            if folder is not None:
-                folder.write(snapshot)
-            if on_snapshot is not None:
-                on_snapshot(snapshot)
-            if should_stop is not None and should_stop():
-                going.stop()
-    finally:
-        if folder is not None:
-            folder.close()
-    results = [_result(recorder, k, atoms) for k, atoms in enumerate(several)]
-    return results[0] if isinstance(structures, ase.Atoms) else results
+    for field in fields(stepper):
+        check_count(getattr(stepper, field.name), field.name, len(several))
+    several = [with_masses(atoms, masses or {}) for atoms in several]
+    going = start_or_resume(
+        stepper,
+        potential,
+        several,
+        max_steps=steps,
+        every=record_every,
+        room=room,
+        checkpoints=checkpoints,
+    )
+    if isinstance(structures, ase.Atoms) and going.refused:
+        raise going.refused[0]
+    recorder = follow(
+        going,
+        len(several),
+        trajectory=trajectory,
+        on_snapshot=on_snapshot,
+        should_stop=should_stop,
+    )
+    results = [_result(going, recorder, k, atoms) for k, atoms in enumerate(several)]
+    if not isinstance(structures, ase.Atoms):
+        return results
+    if results[0].status is Status.DIVERGED and math.isnan(results[0].energy):
+        raise StructureError(results[0].message)
+    return results[0]
 
 
-def _result(recorder: Recorder, system: int, start: ase.Atoms) -> MolecularDynamics:
-    last, index = recorder.last(system)
+def with_masses(atoms: ase.Atoms, masses: Mapping[str, float]) -> ase.Atoms:
+    """A copy in which some elements weigh something else.
+
+    Args:
+        atoms: not modified.
+        masses: amu, by symbol.
+
+    Raises:
+        ParameterError: a mass that is not positive, or no such element.
+    """
+    for symbol, mass in masses.items():
+        if symbol not in atomic_numbers or not (0 < mass < math.inf):
+            raise ParameterError(
+                "Wanted masses as {symbol: positive amu}, got "
+                f"{{{symbol!r}: {mass!r}}}."
+            )
+    copy = atoms.copy()
+    if masses:
+        own = zip(copy.symbols, copy.get_masses().tolist(), strict=True)
+        new = np.array([masses.get(symbol, mass) for symbol, mass in own])
+        copy.set_array("masses", new, float, ())
+    return copy
+
+
+def _result(
+    going: Run, recorder: Recorder, system: int, start: ase.Atoms
+) -> MolecularDynamics:
+    found = recorder.last(system)
     history = recorder.history(system)
+    if found is None:
+        status, message = not_run(going, system)
+        return MolecularDynamics(
+            atoms=start.copy(),
+            energy=math.nan,
+            status=status,
+            steps=0,
+            time_fs=0.0,
+            temperature_K=math.nan,
+            message=message,
+            history=history,
+        )
+    last, index = found
     recorded = history.temperature_K[1:]
     return MolecularDynamics(
         atoms=finished_atoms(start, last, index),
         energy=float(last.energy[index]),
         status=Status(int(last.status[index])),
-        steps=last.step,
-        time_fs=last.time_fs,
+        steps=int(last.step[index]),
+        time_fs=float(last.time_fs[index]),
         temperature_K=float(
             (recorded if len(recorded) else history.temperature_K).mean()
         ),

@@ -18,22 +18,20 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
-from gnndesign.errors import ParameterError
-from gnndesign.potentials.base import Potential
-from gnndesign.simulation.base import AtomData, Status, System
-from gnndesign.simulation.cell import CellMode, cell_force, check_has_cell, deform
-from gnndesign.simulation.guards import evaluate, first_evaluation
-from gnndesign.units import EV_PER_A3_TO_GPA
+from gnndesign.members import per_atom, per_system, state_class
+from gnndesign.simulation.base import AtomData, Proposal, System
+from gnndesign.simulation.cell import deform
+from gnndesign.simulation.relaxer import Relaxer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@state_class
 class FIREState:
     """A moment of a FIRE relaxation.
 
     Attributes:
         system: geometry and prediction.
-        data: masses (not used) and fixed atoms.
-        step: number of steps made.
+        data: masses (not used) and constraints.
+        step: (n_systems,) number of steps made.
         velocities: (n_atoms, 3) Å a unit of time in which the mass is 1.
         cell_velocities: (n_systems, 3, 3) likewise, of n_atoms x strain.
         timestep: (n_systems,).
@@ -43,12 +41,12 @@ class FIREState:
 
     system: System
     data: AtomData
-    step: int
-    velocities: Float[Tensor, "n_atoms 3"]
-    cell_velocities: Float[Tensor, "n_systems 3 3"]
-    timestep: Float[Tensor, " n_systems"]
-    mixing: Float[Tensor, " n_systems"]
-    n_uphill_free: Int[Tensor, " n_systems"]
+    step: Int[Tensor, " n_systems"] = per_system()
+    velocities: Float[Tensor, "n_atoms 3"] = per_atom()
+    cell_velocities: Float[Tensor, "n_systems 3 3"] = per_system()
+    timestep: Float[Tensor, " n_systems"] = per_system()
+    mixing: Float[Tensor, " n_systems"] = per_system()
+    n_uphill_free: Int[Tensor, " n_systems"] = per_system()
 
     @property
     def momenta(self) -> None:
@@ -62,39 +60,16 @@ class FIREState:
     def degrees_of_freedom(self) -> None:
         """A relaxation has none."""
 
-    def select(self, systems: Tensor) -> FIREState:
-        """Keep the systems for which the mask is true."""
-        atoms = systems[self.system.batch.system_index]
-        return FIREState(
-            system=self.system.select(systems),
-            data=self.data.select(systems, atoms),
-            step=self.step,
-            velocities=self.velocities[atoms],
-            cell_velocities=self.cell_velocities[systems],
-            timestep=self.timestep[systems],
-            mixing=self.mixing[systems],
-            n_uphill_free=self.n_uphill_free[systems],
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FIRE:
+class FIRE(Relaxer):
     """Parameters of FIRE; the defaults are ASE's.
 
     Attributes:
-        max_force: eV/Å; converged when no force on an atom, and no row of the cell
-            force (see `gnndesign.simulation.cell`), is longer.
-        cell: what of the cell may change; None for nothing.
-        pressure_GPa: target pressure, positive under compression.
-        max_displacement: Å, the longest move of an atom in a step.
         start_timestep, max_timestep: in the unit of time in which the mass is 1.
         n_min, f_inc, f_dec, alpha_start, f_alpha: as in the paper.
     """
 
-    max_force: float = 0.01
-    cell: CellMode | None = None
-    pressure_GPa: float = 0.0
-    max_displacement: float = 0.2
     start_timestep: float = 0.1
     max_timestep: float = 1.0
     n_min: int = 5
@@ -103,42 +78,26 @@ class FIRE:
     alpha_start: float = 0.1
     f_alpha: float = 0.99
 
-    def __post_init__(self) -> None:
-        if not self.max_force > 0:
-            raise ParameterError(f"Wanted max_force > 0 eV/Å, got {self.max_force}.")
-
-    @property
-    def timestep_fs(self) -> float:
-        """A relaxation has no time."""
-        return 0.0
-
-    def init(
-        self, potential: Potential, batch: AtomicBatch, data: AtomData
-    ) -> FIREState:
-        """At rest in the start geometry.
-
-        Raises:
-            StructureError: a structure cannot be used, or has no cell to relax.
-            UnsupportedElementError: the potential does not know an element.
-        """
-        check_has_cell(batch, self.cell)
+    def start(self, system: System, data: AtomData) -> FIREState:
+        """At rest in the start geometry."""
+        batch = system.batch
         per_system = torch.ones_like(batch.cell[:, 0, 0])
         return FIREState(
-            system=first_evaluation(potential, batch, data.fixed),
+            system=system,
             data=data,
-            step=0,
+            step=torch.zeros_like(system.ids),
             velocities=torch.zeros_like(batch.positions),
             cell_velocities=torch.zeros_like(batch.cell),
             timestep=self.start_timestep * per_system,
             mixing=self.alpha_start * per_system,
-            n_uphill_free=torch.zeros_like(per_system, dtype=torch.int64),
+            n_uphill_free=torch.zeros_like(system.ids),
         )
 
-    def step(self, potential: Potential, state: FIREState) -> FIREState:
-        """Move every system once."""
+    def propose(self, state: FIREState) -> Proposal[FIREState]:
+        """Turn the velocities downhill, and move."""
         batch = state.system.batch
         forces = state.system.prediction.forces
-        on_cell = self._cell_force(state.system)
+        on_cell = self.cell_force(state.system)
         index = batch.system_index
         power = batch.sum_over_atoms((forces * state.velocities).sum(-1))
         power = power + (on_cell * state.cell_velocities).sum((-2, -1))
@@ -169,36 +128,20 @@ class FIRE:
             + (turn + timestep)[:, None, None] * on_cell
         )
         positions, cell = self._move(batch, velocities, cell_velocities, timestep)
-        return replace(
+        turned = replace(
             state,
-            system=evaluate(
-                potential,
-                state.system,
-                positions=positions,
-                cell=cell,
-                fixed=state.data.fixed,
-            ),
-            step=state.step + 1,
             velocities=velocities,
             cell_velocities=cell_velocities,
             timestep=timestep,
             mixing=mixing,
             n_uphill_free=torch.where(downhill, state.n_uphill_free + 1, 0),
         )
+        return Proposal(state=turned, positions=positions, cell=cell)
 
-    def status(self, state: FIREState) -> Int[Tensor, " n_systems"]:
-        """CONVERGED where the forces on atoms and cell are small enough."""
-        rows = self._cell_force(state.system).norm(dim=-1).amax(-1)
-        largest = torch.maximum(state.system.max_force, rows)
-        return torch.where(
-            largest <= self.max_force, int(Status.CONVERGED), int(Status.RUNNING)
-        )
-
-    def _cell_force(self, system: System) -> Float[Tensor, "n_systems 3 3"]:
-        if self.cell is None:
-            return torch.zeros_like(system.batch.cell)
-        pressure = self.pressure_GPa / EV_PER_A3_TO_GPA
-        return cell_force(system.batch, system.prediction.stress, self.cell, pressure)
+    def complete(self, proposal: Proposal[FIREState], system: System) -> FIREState:
+        """Arrived."""
+        state = proposal.state
+        return replace(state, system=system, step=state.step + 1)
 
     def _move(
         self,

@@ -1,34 +1,37 @@
-"""Evaluation with guards: a system that goes wrong is named, and the others go on."""
+"""Guards: what is looked at after every step, and what is said when it is wrong.
+
+A system that goes wrong is stopped alone, with its last good frame; see `Fault`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import IntEnum
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
-from gnndesign.errors import StructureError
-from gnndesign.neighbors import VerletList, find_neighbors
+from gnndesign.neighbors import NeighborList
 from gnndesign.potentials.base import Potential, Prediction
 from gnndesign.potentials.input_checks import (
     CLOSEST_FRACTION,
     OVERLAP_REACH,
     overlapping,
-    refuse_overlap,
 )
-from gnndesign.simulation.base import System
-
-SKIN = 0.5
-"""Å beyond the cutoff in which neighbors are remembered."""
 
 LONGEST_STEP = 1.0
 """Å an atom may move in one step; in 1 fs that is 1e5 m/s, hydrogen at 4 million K."""
 
 LARGEST_FORCE = 1000.0
 """eV/Å; beyond it no pretrained potential was trained, nor can a step be trusted."""
+
+
+LARGEST_STRAIN = 0.2
+"""By which a lattice vector may change in one step."""
+
+VOLUME_FACTOR = 3.0
+"""By which the volume may grow or shrink in a run."""
 
 
 class Fault(IntEnum):
@@ -40,6 +43,11 @@ class Fault(IntEnum):
     STEP_TOO_LONG = 3
     FORCE_TOO_LARGE = 4
     OUT_OF_REACH = 5
+    CELL_STEP_TOO_LONG = 6
+    TOO_HOT = 7
+    VOLUME_RAN_AWAY = 8
+    ENERGY_DRIFTED = 9
+    OUT_OF_MEMORY = 10
 
 
 ADVICE: dict[int, str] = {
@@ -53,117 +61,109 @@ ADVICE: dict[int, str] = {
     "structure first, or choose a smaller time step.",
     Fault.OUT_OF_REACH: "An atom left the reach of all others, where this potential is "
     "not defined. Choose one that is (a SevenNet), or a lower temperature.",
+    Fault.CELL_STEP_TOO_LONG: "The cell wanted to change by more than "
+    f"{LARGEST_STRAIN:.0%} in one step. Relax the cell first, choose a smaller time "
+    "step, or a slower barostat.",
+    Fault.TOO_HOT: "The temperature ran away from the wanted one. Relax the structure "
+    "first, choose a smaller time step, or a thermostat that couples more strongly.",
+    Fault.VOLUME_RAN_AWAY: "The volume grew or shrank more than "
+    f"{VOLUME_FACTOR:g} times. Relax the cell first, choose a lower temperature (it "
+    "may have molten or evaporated), or a slower barostat.",
+    Fault.ENERGY_DRIFTED: "The total energy, which should be constant, drifted beyond "
+    "the bound. Choose a smaller time step, or relax the structure first.",
+    Fault.OUT_OF_MEMORY: "The structure does not fit into this device's memory even "
+    "alone. Choose a smaller cell, another device, or a potential that needs less.",
 }
 
 
-def first_evaluation(
-    potential: Potential, batch: AtomicBatch, fixed: Bool[Tensor, " n_atoms"]
-) -> System:
-    """Evaluate a start geometry, or refuse it.
-
-    Raises:
-        UnsupportedElementError: the potential does not know an element.
-        StructureError: atoms on top of each other, or a prediction without meaning.
-    """
-    potential.check_elements(batch)
-    refuse_overlap(batch, find_neighbors(batch, OVERLAP_REACH))
-    neighbors = (
-        None
-        if potential.cutoff is None
-        else VerletList.build(batch, potential.cutoff, SKIN)
-    )
-    ids = torch.arange(batch.n_systems, device=batch.device)
-    prediction, fault = _predict(potential, batch, neighbors, fixed)
-    if fault.any():
-        index = int(fault.nonzero()[0, 0])
-        raise StructureError(f"Structure {index}: {ADVICE[int(fault[index])]}")
-    return System(
-        ids=ids, batch=batch, prediction=prediction, neighbors=neighbors, fault=fault
-    )
-
-
-def evaluate(
-    potential: Potential,
-    before: System,
-    *,
+def moved_too_far(
+    old: AtomicBatch,
     positions: Float[Tensor, "n_atoms 3"],
     cell: Float[Tensor, "n_systems 3 3"],
-    fixed: Bool[Tensor, " n_atoms"],
-) -> System:
-    """Evaluate the next geometry of a batch.
-
-    A system whose next geometry is not fit to be given to a potential keeps its last
-    one and is marked with a `Fault`; so is one whose prediction has no meaning.
-    """
-    old = before.batch
-    moved = (positions - old.positions).norm(dim=-1)
-    whole = torch.isfinite(moved) & torch.isfinite(cell[old.system_index]).all(-1).all(
-        -1
-    )
-    fault = torch.zeros_like(before.fault)
-    too_long = old.max_over_atoms(torch.where(whole, moved, 0.0)) > LONGEST_STEP
-    broken = old.max_over_atoms((~whole).to(moved.dtype)) > 0
-    # A changing cell carries distant atoms far without bringing any closer together.
-    rigid = (cell == old.cell).all(-1).all(-1)
-    fault[too_long & rigid] = Fault.STEP_TOO_LONG
-    fault[broken] = Fault.NOT_FINITE
-    batch = _keep_where(old, positions, cell, fault)
-    neighbors = before.neighbors and before.neighbors.update(batch)
-    wrong = _misplaced(potential, batch, neighbors)
-    if wrong.any():
-        fault = torch.where(fault == Fault.NONE, wrong, fault)
-        batch = _keep_where(old, positions, cell, fault)
-        neighbors = neighbors and neighbors.update(batch)
-    prediction, wrong = _predict(potential, batch, neighbors, fixed)
-    return System(
-        ids=before.ids,
-        batch=batch,
-        prediction=prediction,
-        neighbors=neighbors,
-        fault=torch.where(fault == Fault.NONE, wrong, fault),
-    )
-
-
-def _keep_where(
-    old: AtomicBatch, positions: Tensor, cell: Tensor, fault: Tensor
-) -> AtomicBatch:
-    good = fault == Fault.NONE
-    if bool(good.all()):
-        return old.with_geometry(positions=positions, cell=cell)
-    return old.with_geometry(
-        positions=torch.where(good[old.system_index, None], positions, old.positions),
-        cell=torch.where(good[:, None, None], cell, old.cell),
-    )
-
-
-def _predict(
-    potential: Potential,
-    batch: AtomicBatch,
-    neighbors: VerletList | None,
-    fixed: Bool[Tensor, " n_atoms"],
-) -> tuple[Prediction, Int[Tensor, " n_systems"]]:
-    edges = neighbors and neighbors.current_edges(batch)
-    prediction = potential.predict(batch, edges)
-    forces = prediction.forces.masked_fill(fixed[:, None], 0.0)
-    largest = batch.max_over_atoms(torch.nan_to_num(prediction.forces.norm(dim=-1)))
-    fault = torch.zeros(batch.n_systems, dtype=torch.int64, device=batch.device)
-    fault[largest > LARGEST_FORCE] = Fault.FORCE_TOO_LARGE
-    fault[~prediction.finite_systems(batch)] = Fault.NOT_FINITE
-    return replace(prediction, forces=forces), fault
-
-
-def _misplaced(
-    potential: Potential, batch: AtomicBatch, neighbors: VerletList | None
 ) -> Int[Tensor, " n_systems"]:
-    """(n_systems,) whether atoms are too close, or too far for the potential."""
+    """(n_systems,) whether the next geometry is too far from the last, or no number."""
+    fault = torch.zeros(old.n_systems, dtype=torch.int64, device=old.device)
+    moved = (positions - old.positions).square().sum(-1)
+    if torch.equal(cell, old.cell):
+        # The usual case, quickly: a NaN is not below the bound either.
+        if bool((moved <= LONGEST_STEP**2).all()):
+            return fault
+        changed = torch.zeros_like(fault, dtype=torch.bool)
+    else:
+        changed = (cell != old.cell).flatten(1).any(1)
+    index = old.system_index
+    whole = torch.isfinite(moved) & torch.isfinite(cell).flatten(1).all(1)[index]
+    too_long = old.max_over_atoms(torch.where(whole, moved, 0.0)) > LONGEST_STEP**2
+    broken = old.max_over_atoms((~whole).to(moved.dtype)) > 0
+    length = old.cell.norm(dim=-1)
+    strained = (cell - old.cell).norm(dim=-1) > LARGEST_STRAIN * length
+    # A changing cell carries distant atoms far without bringing any closer together.
+    fault[too_long & ~changed] = Fault.STEP_TOO_LONG
+    fault[strained.any(1)] = Fault.CELL_STEP_TOO_LONG
+    fault[broken] = Fault.NOT_FINITE
+    return fault
+
+
+def misplaced(
+    potential: Potential, batch: AtomicBatch, edges: NeighborList
+) -> Int[Tensor, " n_systems"]:
+    """(n_systems,) whether atoms are too close, or too far for the potential.
+
+    Args:
+        potential: which may need neighbors.
+        batch: geometry.
+        edges: all pairs within the potential's cutoff or `OVERLAP_REACH`.
+    """
     fault = torch.zeros(batch.n_systems, dtype=torch.int64, device=batch.device)
-    reach = potential.card.cutoff or OVERLAP_REACH
-    edges = find_neighbors(batch, reach) if neighbors is None else neighbors.edges
     if potential.needs_neighbors:
+        reach = potential.card.cutoff or OVERLAP_REACH
         distance = edges.vectors(batch).norm(dim=-1)
         lonely = torch.ones_like(batch.system_index, dtype=torch.bool)
         lonely[edges.centers[distance < reach]] = False
         fault[batch.system_index[lonely]] = Fault.OUT_OF_REACH
     bad = overlapping(batch, edges)
-    fault[batch.system_index[edges.centers[bad]]] = Fault.TOO_CLOSE
+    if bool(bad.any()):
+        fault[batch.system_index[edges.centers[bad]]] = Fault.TOO_CLOSE
     return fault
+
+
+def meaningless(
+    batch: AtomicBatch, prediction: Prediction
+) -> Int[Tensor, " n_systems"]:
+    """(n_systems,) whether a prediction is no number or beyond all bounds."""
+    fault = torch.zeros(batch.n_systems, dtype=torch.int64, device=batch.device)
+    squares = prediction.forces.square().sum(-1)
+    total = prediction.energy.sum() + prediction.stress.sum()
+    if bool((squares <= LARGEST_FORCE**2).all() & torch.isfinite(total)):
+        return fault
+    largest = batch.max_over_atoms(torch.nan_to_num(squares))
+    fault[largest > LARGEST_FORCE**2] = Fault.FORCE_TOO_LARGE
+    fault[~prediction.finite_systems(batch)] = Fault.NOT_FINITE
+    return fault
+
+
+def too_hot(
+    temperature_K: Float[Tensor, " n_systems"],
+    wanted_K: Float[Tensor, " n_systems"],
+    degrees_of_freedom: Int[Tensor, " n_systems"],
+) -> Int[Tensor, " n_systems"]:
+    """(n_systems,) whether the temperature is beyond what fluctuates.
+
+    It fluctuates by sqrt(2/n) of itself, n the degrees of freedom; let in are three
+    times the wanted temperature, ten such widths more, and 2000 K, which a structure
+    that starts far from its minimum may turn from potential energy.
+    """
+    width = (2.0 / degrees_of_freedom.clamp(min=1)).sqrt()
+    bound = (3.0 + 10.0 * width) * wanted_K + 2000.0
+    return torch.where(temperature_K > bound, int(Fault.TOO_HOT), int(Fault.NONE))
+
+
+def volume_ran_away(
+    batch: AtomicBatch, start_volume: Float[Tensor, " n_systems"]
+) -> Int[Tensor, " n_systems"]:
+    """(n_systems,) whether the volume left the `VOLUME_FACTOR` around its start."""
+    ratio = batch.volume / start_volume
+    beyond = (ratio > VOLUME_FACTOR) | (ratio < 1.0 / VOLUME_FACTOR)
+    return torch.where(
+        beyond & batch.pbc.all(1), int(Fault.VOLUME_RAN_AWAY), int(Fault.NONE)
+    )

@@ -5,103 +5,72 @@
     O: p <- c p + sqrt((1 - c²) m k_B T) ξ,   c = exp(-γ dt), ξ standard normal
     A, then the new force, then B
 
-B. Leimkuhler and C. Matthews, Appl. Math. Res. Express 2013, 34. The centre of mass
+B. Leimkuhler and C. Matthews, Appl. Math. Res. Express 2013, 34. The center of mass
 takes part, so all 3 N degrees of freedom share the kinetic energy.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import exp, sqrt
+from typing import ClassVar
 
-import torch
-from jaxtyping import Int
+from jaxtyping import Float
 from torch import Tensor
 
-from gnndesign.batch import AtomicBatch
-from gnndesign.errors import ParameterError
-from gnndesign.potentials.base import Potential
-from gnndesign.simulation.base import AtomData, Status
-from gnndesign.simulation.guards import evaluate
+from gnndesign.simulation.base import Proposal
 from gnndesign.simulation.momenta import THERMOSTAT_STREAM, normal_numbers
-from gnndesign.simulation.nve import DynamicsState, check_dynamics, start_dynamics
-from gnndesign.units import BOLTZMANN_EV_PER_K, FS
+from gnndesign.simulation.phase_space import Dynamics, DynamicsState, spread
+from gnndesign.simulation.schedule import Schedule, schedule, values_at
+from gnndesign.units import BOLTZMANN_EV_PER_K
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Langevin:
+class Langevin(Dynamics):
     """Constant number, volume and temperature.
 
     Attributes:
-        timestep_fs: fs.
-        temperature_K: K.
-        friction_per_ps: γ, the rate at which a momentum forgets itself, 1/ps.
-        seed: of all random numbers.
+        friction_per_ps: γ, the rate at which a momentum forgets itself, 1/ps; one for
+            all, or one for each structure.
     """
 
-    timestep_fs: float = 1.0
-    temperature_K: float = 300.0
-    friction_per_ps: float = 10.0
-    seed: int = 0
+    friction_per_ps: Schedule = 10.0
+
+    keeps_center_at_rest: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_dynamics(self.timestep_fs, self.temperature_K, self.seed)
-        if not self.friction_per_ps > 0:
-            raise ParameterError(
-                f"Wanted friction_per_ps > 0, got {self.friction_per_ps}."
-            )
+        Dynamics.__post_init__(self)
+        friction = schedule(self.friction_per_ps, "friction_per_ps", low=1e-9)
+        object.__setattr__(self, "friction_per_ps", friction)
 
-    def init(
-        self, potential: Potential, batch: AtomicBatch, data: AtomData
-    ) -> DynamicsState:
-        """Momenta of the input, or Maxwell-Boltzmann ones."""
-        return start_dynamics(
-            potential,
-            batch,
-            data,
-            temperature_K=self.temperature_K,
-            seed=self.seed,
-            drift_removed=False,
+    def propose(self, state: DynamicsState) -> Proposal[DynamicsState]:
+        """B, A, O, A."""
+        half = 0.5 * self.timestep(state)
+        kicked = state.kicked(half)
+        momenta = self._forget(state, kicked)
+        return Proposal(
+            state=replace(state, momenta=momenta),
+            positions=state.drifted(kicked + momenta, half),
+            cell=state.system.batch.cell,
         )
 
-    def step(self, potential: Potential, state: DynamicsState) -> DynamicsState:
-        """One BAOAB step."""
-        dt = self.timestep_fs * FS
-        before = state.system
-        kicked = replace(
-            state, momenta=state.momenta + 0.5 * dt * before.prediction.forces
-        )
-        positions = kicked.drift(0.5 * dt)
-        momenta = self._forget(kicked)
-        system = evaluate(
-            potential,
-            before,
-            positions=positions + 0.5 * dt * momenta / state.data.masses[:, None],
-            cell=before.batch.cell,
-            fixed=state.data.fixed,
-        )
-        return replace(
-            state,
-            system=system,
-            momenta=momenta + 0.5 * dt * system.prediction.forces,
-            step=state.step + 1,
-        )
+    def finish(self, state: DynamicsState) -> DynamicsState:
+        """B."""
+        return replace(state, momenta=state.kicked(0.5 * self.timestep(state)))
 
-    def status(self, state: DynamicsState) -> Int[Tensor, " n_systems"]:
-        """RUNNING; dynamics ends by its number of steps."""
-        return torch.zeros_like(state.degrees_of_freedom) + int(Status.RUNNING)
+    def conserved_energy(self, state: DynamicsState) -> Float[Tensor, " n_systems"]:
+        """(n_systems,) eV: kinetic and potential energy, which the bath changes."""
+        return state.kinetic_energy + state.system.prediction.energy
 
-    def _forget(self, state: DynamicsState) -> Tensor:
-        keep = exp(-self.friction_per_ps * 1e-3 * self.timestep_fs)
+    def _forget(self, state: DynamicsState, momenta: Tensor) -> Tensor:
+        batch, ids = state.system.batch, state.system.ids
+        time_fs = self.time_fs(state)
+        friction = 1e-3 * values_at(self.friction_per_ps, ids, time_fs)
+        keep = (-friction * self.timestep_fs_of(state)).exp()
+        heat = BOLTZMANN_EV_PER_K * values_at(self.temperature_K, ids, time_fs)
+        width = ((1.0 - keep * keep) * heat).sqrt()
         noise = normal_numbers(
-            state.system.batch,
-            state.system.ids,
-            seed=self.seed,
-            step=state.step,
-            stream=THERMOSTAT_STREAM,
+            batch, ids, seed=self.seed, step=state.step, stream=THERMOSTAT_STREAM
         )
-        thermal = (state.data.masses * BOLTZMANN_EV_PER_K * self.temperature_K).sqrt()
-        random = sqrt(1.0 - keep * keep) * thermal[:, None] * noise
-        return (keep * state.momenta + random).masked_fill(
-            state.data.fixed[:, None], 0.0
-        )
+        random = spread(width, batch) * state.data.masses.sqrt()[:, None] * noise
+        made = spread(keep, batch) * momenta + random
+        return made.masked_fill(state.data.constraints.fixed[:, None], 0.0)

@@ -18,6 +18,7 @@ from gnndesign.units import BOLTZMANN_EV_PER_K
 
 START_STREAM = 0
 THERMOSTAT_STREAM = 1
+BAROSTAT_STREAM = 2
 
 
 def normal_numbers(
@@ -25,21 +26,24 @@ def normal_numbers(
     ids: Int[Tensor, " n_systems"],
     *,
     seed: int,
-    step: int,
+    step: Int[Tensor, " n_systems"],
     stream: int,
 ) -> Float[Tensor, "n_atoms 3"]:
     """(n_atoms, 3) independent standard normal numbers."""
+    counts = batch.atoms_per_system.tolist()
     drawn = [
-        np.random.Generator(
-            np.random.Philox(key=[seed, system], counter=[0, 0, stream, step])
-        ).standard_normal((n_atoms, 3))
-        for system, n_atoms in zip(
-            ids.tolist(), batch.atoms_per_system.tolist(), strict=True
-        )
+        generator(seed, system, stream, at).standard_normal((n_atoms, 3))
+        for system, n_atoms, at in zip(ids.tolist(), counts, step.tolist(), strict=True)
     ]
     return torch.as_tensor(
         np.concatenate(drawn), dtype=batch.positions.dtype, device=batch.device
     )
+
+
+def generator(seed: int, system: int, stream: int, step: int) -> np.random.Generator:
+    """The random numbers of one purpose, for one system at one step."""
+    philox = np.random.Philox(key=[seed, system], counter=[0, 0, stream, step])
+    return np.random.Generator(philox)
 
 
 def kinetic_energy(
@@ -58,51 +62,107 @@ def temperature(kinetic: Tensor, degrees_of_freedom: Tensor) -> Tensor:
 def remove_drift(
     batch: AtomicBatch, momenta: Tensor, data: AtomData
 ) -> Float[Tensor, "n_atoms 3"]:
-    """Momenta without motion of the centre of mass, in systems with no fixed atom."""
+    """Momenta without motion of the center of mass, in systems with no fixed atom."""
     velocity = (
         batch.sum_over_atoms(momenta) / batch.sum_over_atoms(data.masses)[:, None]
     )
-    velocity = velocity.masked_fill(~_free(batch, data)[:, None], 0.0)
+    held = data.constraints.fixed_atoms(batch) > 0
+    velocity = velocity.masked_fill(held[:, None], 0.0)
     return momenta - data.masses[:, None] * velocity[batch.system_index]
+
+
+def remove_rotation(
+    batch: AtomicBatch, momenta: Tensor, data: AtomData
+) -> Float[Tensor, "n_atoms 3"]:
+    """Momenta without angular momentum, in systems that may rotate.
+
+    p_i <- p_i - m_i ω x (r_i - R), ω = I⁻¹ L; where the inertia I has no inverse
+    (atoms on a line) its pseudo-inverse leaves that axis alone.
+    """
+    free = may_rotate(batch, data)
+    if not bool(free.any()):
+        return momenta
+    index, masses = batch.system_index, data.masses[:, None]
+    total = batch.sum_over_atoms(data.masses)[:, None]
+    center = batch.sum_over_atoms(masses * batch.positions) / total
+    arms = batch.positions - center[index]
+    angular = batch.sum_over_atoms(torch.linalg.cross(arms, momenta))
+    omega = torch.einsum(
+        "nij,nj->ni",
+        torch.linalg.pinv(_inertia(batch, arms, data.masses), rtol=1e-6),
+        angular,
+    ).masked_fill(~free[:, None], 0.0)
+    return momenta - masses * torch.linalg.cross(omega[index], arms)
+
+
+def may_rotate(batch: AtomicBatch, data: AtomData) -> Bool[Tensor, " n_systems"]:
+    """(n_systems,) structures that repeat nowhere and have no fixed atom."""
+    return ~batch.pbc.any(1) & (data.constraints.fixed_atoms(batch) == 0)
 
 
 def degrees_of_freedom(
     batch: AtomicBatch, data: AtomData, *, drift_removed: bool
 ) -> Int[Tensor, " n_systems"]:
-    """(n_systems,) 3 a free atom, less 3 where the centre of mass is at rest."""
-    n = 3 * batch.sum_over_atoms((~data.fixed).to(torch.int64))
+    """(n_systems,) 3 a free atom; less what is at rest where `drift_removed`.
+
+    That is 3 for the center of mass, and for a structure that may rotate 3 more, or 2
+    if its atoms lie on a line.
+    """
+    n_fixed = data.constraints.fixed_atoms(batch)
+    n = 3 * (batch.atoms_per_system - n_fixed)
     if drift_removed:
-        n = n - 3 * _free(batch, data).to(n.dtype)
+        n = n - 3 * (n_fixed == 0).to(n.dtype)
+        total = batch.sum_over_atoms(data.masses)[:, None]
+        center = batch.sum_over_atoms(data.masses[:, None] * batch.positions) / total
+        arms = batch.positions - center[batch.system_index]
+        inertia = _inertia(batch, arms, data.masses)
+        rank = torch.linalg.matrix_rank(inertia, rtol=1e-6)
+        n = n - torch.where(may_rotate(batch, data), rank, 0)
     return n.clamp(min=0)
 
 
 def initial_momenta(
     batch: AtomicBatch,
+    ids: Int[Tensor, " n_systems"],
     data: AtomData,
     *,
-    temperature_K: float,
+    temperature_K: Float[Tensor, " n_systems"],
     seed: int,
     drift_removed: bool,
+    given_kept: bool,
 ) -> Float[Tensor, "n_atoms 3"]:
     """The input's momenta, or Maxwell-Boltzmann ones where it gave none.
 
-    Drawn momenta of a run whose centre of mass stays at rest are scaled to have the
-    wanted temperature exactly; those of a thermostat are left as drawn, because their
-    temperature is meant to fluctuate.
+    Drawn momenta of a run whose center of mass stays at rest are scaled to have the
+    wanted temperature exactly; those of a thermostat that moves it are left as drawn,
+    because their temperature is meant to fluctuate. The input's momenta are taken as
+    they are where `given_kept`; else they lose drift and rotation as well.
     """
-    ids = torch.arange(batch.n_systems, device=batch.device)
-    width = (data.masses * BOLTZMANN_EV_PER_K * temperature_K).sqrt()[:, None]
-    drawn = width * normal_numbers(batch, ids, seed=seed, step=0, stream=START_STREAM)
-    drawn = drawn.masked_fill(data.fixed[:, None], 0.0)
+    index = batch.system_index
+    fixed = data.constraints.fixed[:, None]
+    width = (data.masses * BOLTZMANN_EV_PER_K * temperature_K[index]).sqrt()[:, None]
+    start = torch.zeros_like(ids)
+    drawn = width * normal_numbers(
+        batch, ids, seed=seed, step=start, stream=START_STREAM
+    )
+    drawn = drawn.masked_fill(fixed, 0.0)
     if drift_removed:
-        drawn = remove_drift(batch, drawn, data)
+        drawn = remove_rotation(batch, remove_drift(batch, drawn, data), data)
         n = degrees_of_freedom(batch, data, drift_removed=True)
         now = temperature(kinetic_energy(batch, drawn, data.masses), n)
         scale = torch.where(now > 0, (temperature_K / now.clamp(min=1e-30)).sqrt(), 0.0)
-        drawn = drawn * scale[batch.system_index, None]
-    given = data.momenta.masked_fill(data.fixed[:, None], 0.0)
-    return torch.where(data.has_momenta[batch.system_index, None], given, drawn)
+        drawn = drawn * scale[index, None]
+    given = data.momenta.masked_fill(fixed, 0.0)
+    if drift_removed and not given_kept:
+        given = remove_rotation(batch, remove_drift(batch, given, data), data)
+    return torch.where(data.has_momenta[index, None], given, drawn)
 
 
-def _free(batch: AtomicBatch, data: AtomData) -> Bool[Tensor, " n_systems"]:
-    return batch.sum_over_atoms(data.fixed.to(torch.int64)) == 0
+def _inertia(
+    batch: AtomicBatch, arms: Tensor, masses: Tensor
+) -> Float[Tensor, "n_systems 3 3"]:
+    """(n_systems, 3, 3) amu Å²: Σ m (r² 1 - r r^T)."""
+    outer = arms[:, :, None] * arms[:, None, :]
+    trace = (arms * arms).sum(-1)[:, None, None]
+    identity = torch.eye(3, dtype=arms.dtype, device=arms.device)
+    return batch.sum_over_atoms(masses[:, None, None] * (trace * identity - outer))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import ase
 import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 from jaxtyping import Float, Int
 
-from gnndesign.simulation.base import Snapshot
-from gnndesign.simulation.trajectory import frame
+from gnndesign.simulation.base import Snapshot, Status
+from gnndesign.simulation.run import Run
+from gnndesign.simulation.trajectory import TrajectoryFolder, frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,25 +63,30 @@ class Recorder:
         """Take a snapshot; a moment that is already there is replaced."""
         for index, system in enumerate(snapshot.ids.tolist()):
             rows = self._rows[system]
+            step = int(snapshot.step[index])
             row = (
-                snapshot.step,
-                snapshot.time_fs,
+                step,
+                float(snapshot.time_fs[index]),
                 *(float(getattr(snapshot, name)[index]) for name in SCALARS),
             )
-            if rows and rows[-1][0] == snapshot.step:
+            if rows and rows[-1][0] == step:
                 rows[-1] = row
             else:
                 rows.append(row)
             self._last[system] = (snapshot, index)
 
-    def last(self, system: int) -> tuple[Snapshot, int]:
-        """The last snapshot in which a structure is, and its place there."""
-        return self._last[system]
+    def last(self, system: int) -> tuple[Snapshot, int] | None:
+        """The last snapshot in which a structure is, and its place there.
+
+        None for one that was refused, or had not begun when the run was stopped.
+        """
+        return self._last.get(system)
 
     def history(self, system: int) -> History:
         """All scalars of a structure."""
-        columns = np.array(self._rows[system], dtype=float).T
-        values = dict(zip(("step", "time_fs", *SCALARS), columns, strict=True))
+        names = ("step", "time_fs", *SCALARS)
+        columns = np.array(self._rows[system], dtype=float).reshape(-1, len(names)).T
+        values = dict(zip(names, columns, strict=True))
         return History(step=values.pop("step").astype(int), **values)
 
 
@@ -87,8 +95,10 @@ def finished_atoms(start: ase.Atoms, last: Snapshot, index: int) -> ase.Atoms:
 
     Tags, constraints, magnetic moments and info of the input stay.
     """
-    end = frame(last, index)
     atoms = start.copy()
+    if not np.isfinite(last.energy[index]):
+        return atoms  # Nothing was computed, and nothing moved.
+    end = frame(last, index)
     atoms.set_cell(end.cell)
     atoms.set_positions(end.positions, apply_constraint=False)
     if last.momenta is not None:
@@ -96,3 +106,44 @@ def finished_atoms(start: ase.Atoms, last: Snapshot, index: int) -> ase.Atoms:
     if end.calc is not None:
         atoms.calc = SinglePointCalculator(atoms, **end.calc.results)
     return atoms
+
+
+def follow(
+    going: Run,
+    n_systems: int,
+    *,
+    trajectory: Path | str | None = None,
+    on_snapshot: Callable[[Snapshot], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Recorder:
+    """Run to the end, and keep what is said on the way.
+
+    Args:
+        going: the run.
+        n_systems: number of structures given to it.
+        trajectory: a folder for the frames; None keeps none.
+        on_snapshot: called with every snapshot.
+        should_stop: asked after every snapshot.
+    """
+    recorder = Recorder(n_systems)
+    folder = None if trajectory is None else TrajectoryFolder(Path(trajectory))
+    try:
+        for snapshot in going:
+            recorder.add(snapshot)
+            if folder is not None:
+                folder.write(snapshot)
+            if on_snapshot is not None:
+                on_snapshot(snapshot)
+            if should_stop is not None and should_stop():
+                going.stop()
+    finally:
+        if folder is not None:
+            folder.close()
+    return recorder
+
+
+def not_run(going: Run, system: int) -> tuple[Status, str]:
+    """Why there is nothing of a structure."""
+    if system in going.refused:
+        return Status.REFUSED, str(going.refused[system])
+    return Status.STOPPED, "Stopped before it had begun."

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ase
-import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
-from gnndesign.errors import CheckpointError, ParameterError
+from gnndesign.errors import ParameterError, StructureError, UnsupportedElementError
+from gnndesign.members import join, select
 from gnndesign.potentials.base import Potential
-from gnndesign.simulation.base import AtomData, Snapshot, Status, Stepper
-from gnndesign.simulation.checkpoint import load_state, save_state
+from gnndesign.simulation.base import AtomData, Snapshot, Status, Stepper, System
+from gnndesign.simulation.checkpoint import (
+    Checkpoints,
+    Progress,
+    load_progress,
+    save_state,
+)
+from gnndesign.simulation.door import refusals
+from gnndesign.simulation.evaluation import Evaluator, nothing_predicted
 from gnndesign.simulation.guards import ADVICE, Fault
-from gnndesign.simulation.momenta import temperature
-from gnndesign.units import EV_PER_A3_TO_GPA
+from gnndesign.simulation.packing import Room
+from gnndesign.simulation.snapshots import snapshot
 
 
 def run(
@@ -28,63 +39,119 @@ def run(
     *,
     max_steps: int,
     every: int = 1,
+    room: Room | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Run:
-    """Start a run; iterate over it to make it go.
+    """Prepare a run; iterate over it to make it go.
 
     Args:
-        stepper: what a step is: `FIRE`, `NVE`, `Langevin`.
+        stepper: what a step is: `FIRE`, `NVE`, `Langevin`, ...
         potential: gives the forces.
-        structures: one or more structures, simulated side by side.
+        structures: one or more, simulated side by side, as many at once as there is
+            room for; the others wait and enter where one leaves. One that cannot be
+            used is left out and named in `Run.refused`.
         max_steps: most steps of any structure.
         every: steps between snapshots. The first and the last moment of every
             structure are always given.
+        room: how much goes into one batch; None for what the device's memory allows.
+        checkpoints: where and how often to save; None for never.
 
     Raises:
-        StructureError: a structure cannot be used.
-        UnsupportedElementError: the potential does not know an element.
+        StructureError: the one structure given cannot be used, or the list is empty.
+        UnsupportedElementError: the one structure has elements that are not known.
         ParameterError: `max_steps` or `every` is out of range.
     """
-    if isinstance(structures, ase.Atoms):
-        structures = [structures]
+    several = [structures] if isinstance(structures, ase.Atoms) else list(structures)
+    if not several:
+        raise StructureError("Wanted at least one structure, got an empty list.")
+    refused = refusals(several, stepper, potential)
+    if isinstance(structures, ase.Atoms) and refused:
+        raise refused[0]
     # Before the first step: all steps are to be computed in the same way.
     potential.prepare()
-    batch = AtomicBatch.from_atoms(structures, device=potential.device)
-    data = AtomData.from_atoms(structures, device=potential.device)
-    state = stepper.init(potential, batch, data)
-    return Run(stepper, potential, state, max_steps=max_steps, every=every)
+    return Run(
+        stepper,
+        potential,
+        several,
+        progress=Progress(
+            method=type(stepper).__name__,
+            members=None,
+            parked=None,
+            ended=(),
+            n_entered=0,
+        ),
+        refused=refused,
+        max_steps=max_steps,
+        every=every,
+        room=room,
+        checkpoints=checkpoints,
+    )
 
 
 def resume(
     path: Path,
     stepper: Stepper[Any],
     potential: Potential,
+    structures: ase.Atoms | Sequence[ase.Atoms] = (),
     *,
     max_steps: int,
     every: int = 1,
+    room: Room | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Run:
     """Go on from a checkpoint that `Run.checkpoint` wrote.
+
+    Args:
+        path: of the checkpoint.
+        stepper: as the run had it.
+        potential: as the run had it.
+        structures: as the run had them; needed for those that had not begun yet.
+        max_steps: most steps of any structure, those before counted.
+        every: steps between snapshots.
+        room: how much goes into one batch.
+        checkpoints: where and how often to save.
 
     Raises:
         CheckpointError: the file cannot be read or belongs to another method.
     """
+    several = [structures] if isinstance(structures, ase.Atoms) else list(structures)
     potential.prepare()
-    state = load_state(path, potential.device)
-    if (state.momenta is None) != (stepper.timestep_fs == 0):
-        was = "a relaxation" if state.momenta is None else "molecular dynamics"
-        raise CheckpointError(
-            f"{path} is a checkpoint of {was}; {type(stepper).__name__} cannot go on "
-            "from it. Resume with the method that wrote it."
-        )
-    neighbors = state.system.neighbors
-    cutoff = None if neighbors is None else neighbors.cutoff
-    if cutoff != potential.cutoff:
-        raise CheckpointError(
-            f"{path} was written with a potential of cutoff {cutoff} Å, "
-            f"'{potential.card.name}' has {potential.cutoff} Å. Resume with the "
-            "potential that wrote it."
-        )
+    progress = load_progress(path, stepper, potential)
     return Run(
-        stepper, potential, state, max_steps=max_steps, every=every, resumed=True
+        stepper,
+        potential,
+        several,
+        progress=progress,
+        refused=refusals(several, stepper, potential),
+        max_steps=max_steps,
+        every=every,
+        room=room,
+        checkpoints=checkpoints,
+    )
+
+
+def start_or_resume(
+    stepper: Stepper[Any],
+    potential: Potential,
+    structures: Sequence[ase.Atoms],
+    *,
+    max_steps: int,
+    every: int = 1,
+    room: Room | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> Run:
+    """`resume` where the checkpoint is there, else `run`."""
+    begin = run
+    if checkpoints is not None and checkpoints.path.is_file():
+        begin = partial(resume, checkpoints.path)
+    return begin(
+        stepper,
+        potential,
+        structures,
+        max_steps=max_steps,
+        every=every,
+        room=room,
+        checkpoints=checkpoints,
     )
 
 
@@ -92,11 +159,13 @@ class Run:
     """An iterator of `Snapshot`s that makes the steps between them.
 
     A system that has ended leaves the batch; its last snapshot carries its final
-    status. A system stopped by a guard is given with its last good geometry.
+    status, and is given again where the run is iterated anew or resumed. A system
+    stopped by a guard is given with its last good geometry.
 
     Attributes:
-        state: the latest state of the systems that go on; replaced, never changed,
-            so another thread may read it at any time.
+        progress: the latest state of all systems; replaced, never changed, so another
+            thread may read it at any time.
+        refused: why structures were left out, by their place in the list.
         max_steps: may be raised while the run goes on.
         before_step: called before every step; it may wait, or call `stop`.
     """
@@ -105,24 +174,45 @@ class Run:
         self,
         stepper: Stepper[Any],
         potential: Potential,
-        state: Any,
+        structures: Sequence[ase.Atoms],
         *,
+        progress: Progress,
+        refused: dict[int, StructureError | UnsupportedElementError],
         max_steps: int,
         every: int,
-        resumed: bool = False,
+        room: Room | None,
+        checkpoints: Checkpoints | None,
     ) -> None:
         if max_steps < 0 or every < 1:
             raise ParameterError(
                 f"Wanted max_steps >= 0 and every >= 1, got {max_steps} and {every}."
             )
-        self.state = state
+        self.progress = progress
+        self.refused = refused
         self.max_steps = max_steps
         self.before_step: Callable[[], None] | None = None
+        self._structures = structures
         self._every = every
         self._stepper = stepper
-        self._potential = potential
-        self._resumed = resumed
+        self._evaluator = Evaluator(potential=potential)
+        self._room = room or Room.of(potential)
+        self._shares: dict[int, float] = {}
+        self._checkpoints = checkpoints
+        self._saved_at = time.monotonic()
+        self._steps_since_save = 0
         self._stopping = False
+
+    @property
+    def n_running(self) -> int:
+        """Number of systems in the batch."""
+        members = self.progress.members
+        return 0 if members is None else members.system.batch.n_systems
+
+    @property
+    def n_waiting(self) -> int:
+        """Number of structures that have not begun."""
+        first = self.progress.n_entered
+        return sum(k not in self.refused for k in range(first, len(self._structures)))
 
     def stop(self) -> None:
         """End after the step under way; the last snapshot says STOPPED."""
@@ -130,98 +220,219 @@ class Run:
 
     def checkpoint(self, path: Path) -> None:
         """Write the latest state, atomically."""
-        save_state(path, self.state)
+        save_state(path, self.progress)
 
     def __iter__(self) -> Iterator[Snapshot]:
         """Make steps until every system has ended."""
-        if not self._resumed:
-            yield from self._report(self.state)
-        while self.state.system.batch.n_systems and self.state.step < self.max_steps:
+        yield from self._said_before()
+        while True:
+            # Whatever this state had to say was given, and may be on disk by now.
+            self._save_if_due()
+            self._unpark()
+            yield from self._admit()
+            if self.n_running == 0:
+                break
             if self.before_step is not None:
                 self.before_step()
             if self._stopping:
-                yield self._snapshot(self.state, self._all(Status.STOPPED))
-                return
-            before = self.state
-            after = self._stepper.step(self._potential, before)
-            faulty = after.system.fault != Fault.NONE
-            if bool(faulty.any()):
-                yield self._diverged(before.select(faulty), after.system.fault[faulty])
-                after = after.select(~faulty)
-            self.state = after
-            yield from self._report(after)
+                members = self.progress.members
+                stopped = torch.full_like(members.step, int(Status.STOPPED))
+                yield snapshot(self._stepper, members, stopped)
+                break
+            yield from self._step()
+        if self._checkpoints is not None:
+            self.checkpoint(self._checkpoints.path)
 
-    def _report(self, state: Any) -> Iterator[Snapshot]:
-        """Snapshots due at this state; systems that converged leave the batch."""
-        if state.system.batch.n_systems == 0:
+    def _step(self) -> Iterator[Snapshot]:
+        before = self.progress.members
+        proposal = self._stepper.propose(before)
+        system = self._evaluator.next(
+            before.system,
+            positions=proposal.positions,
+            cell=proposal.cell,
+            constraints=before.data.constraints,
+        )
+        after = self._stepper.complete(proposal, system)
+        self._steps_since_save += 1
+        fault = after.system.fault
+        lost = None
+        faulty = fault != Fault.NONE
+        if bool(faulty.any()):
+            lost = self._diverged(_kept(before, faulty), fault[faulty])
+            after = _kept(after, ~faulty)
+        yield from self._settle(after, lost)
+
+    def _settle(
+        self, state: Any, lost: Snapshot | None = None, *, beside: Any = None
+    ) -> Iterator[Snapshot]:
+        """Take on a state and give the snapshots due; who has ended leaves.
+
+        Args:
+            state: of systems at the end of a step, or at their start.
+            lost: what is to be said of others that diverged in the same step.
+            beside: state of systems that are in the batch already.
+        """
+        if state is None:
+            assert lost is not None, "no state is left where all diverged"
+            self.progress = replace(self.progress, members=beside)
+            self._record_end(lost)
+            yield lost
             return
         status = self._stepper.status(state)
+        at_limit = (status == Status.RUNNING) & (state.step >= self.max_steps)
+        status = torch.where(at_limit, int(self._at_limit), status)
         running = status == Status.RUNNING
-        if bool((~running).any()):
-            self.state = state.select(running)
-        if state.step >= self.max_steps:
-            # These stay in the state: more steps may be asked for later.
-            status = torch.where(running, int(self._at_limit), status)
-        ended = status != Status.RUNNING
-        if state.step % self._every == 0:
-            yield self._snapshot(state, status)
-        elif bool(ended.any()):
-            yield self._snapshot(state.select(ended), status[ended])
+        stays, parked = state, self.progress.parked
+        if not bool(running.all()):
+            stays = _kept(state, running)
+            parked = _together(parked, _kept(state, at_limit))
+        self.progress = replace(
+            self.progress, members=_together(beside, stays), parked=parked
+        )
+        through = ~running & ~at_limit
+        if bool(through.any()):
+            self._record_end(
+                snapshot(self._stepper, _kept(state, through), status[through])
+            )
+        if lost is not None:
+            self._record_end(lost)
+            yield lost
+        due = ~running | (state.step % self._every == 0)
+        if bool(due.all()) and len(due):
+            yield snapshot(self._stepper, state, status)
+        elif bool(due.any()):
+            yield snapshot(self._stepper, _kept(state, due), status[due])
+
+    def _admit(self) -> Iterator[Snapshot]:
+        """Let in waiting structures, in their order, as long as there is room."""
+        while not self._stopping and self.progress.n_entered < len(self._structures):
+            entering = self._next_in_line()
+            if not entering:
+                return
+            atoms = [self._structures[k] for k in entering]
+            device = self._evaluator.potential.device
+            batch = AtomicBatch.from_atoms(atoms, device=device)
+            data = AtomData.from_atoms(atoms, device=device)
+            ids = torch.as_tensor(entering, device=device)
+            bad, why = self._evaluator.look(batch)
+            self.progress = replace(self.progress, n_entered=entering[-1] + 1)
+            if bool(bad.any()):
+                yield self._never_begun(ids[bad], why)
+            if bool(bad.all()):
+                continue
+            data = select(data, ~bad, ~bad[batch.system_index])
+            system = self._evaluator.start(
+                batch.select(~bad), ids[~bad], data.constraints
+            )
+            state = self._stepper.start(system, data)
+            bad = system.fault != Fault.NONE
+            if bool(bad.any()):
+                why = tuple(ADVICE[code] for code in system.fault[bad].tolist())
+                yield self._never_begun(system.ids[bad], why)
+                state = _kept(state, ~bad)
+            if state is not None:
+                yield from self._settle(state, beside=self.progress.members)
+
+    def _next_in_line(self) -> list[int]:
+        """Places in the list of those that enter now; the refused are stepped over."""
+        members = self.progress.members
+        present = [] if members is None else members.system.ids.tolist()
+        taken = sum(self._share(k) for k in present)
+        entering: list[int] = []
+        for k in range(self.progress.n_entered, len(self._structures)):
+            if k in self.refused:
+                continue
+            taken += self._share(k)
+            if taken > 1.0 and (entering or present):
+                break
+            entering.append(k)
+        return entering
+
+    def _share(self, index: int) -> float:
+        """The part of the room that a structure takes."""
+        if index not in self._shares:
+            structure = self._structures[index]
+            self._shares[index] = self._room.share(structure)
+        return self._shares[index]
+
+    def _said_before(self) -> Iterator[Snapshot]:
+        """The last snapshots of systems that are through, of a run that goes on."""
+        yield from self.progress.ended
+        parked = self.progress.parked
+        if parked is not None and not bool((parked.step < self.max_steps).any()):
+            at_limit = torch.full_like(parked.step, int(self._at_limit))
+            yield snapshot(self._stepper, parked, at_limit)
+
+    def _unpark(self) -> None:
+        """Systems at their limit go on where more steps were given since."""
+        now = self.progress
+        if now.parked is None:
+            return
+        may = now.parked.step < self.max_steps
+        if bool(may.any()):
+            self.progress = replace(
+                now,
+                members=_together(now.members, _kept(now.parked, may)),
+                parked=_kept(now.parked, ~may),
+            )
 
     @property
     def _at_limit(self) -> Status:
-        relaxing = self._stepper.timestep_fs == 0
+        relaxing = self._stepper.is_relaxation
         return Status.STEP_LIMIT if relaxing else Status.FINISHED
 
-    def _all(self, status: Status) -> Tensor:
-        n_systems = self.state.system.batch.n_systems
-        return torch.full((n_systems,), int(status), device=self._potential.device)
+    def _record_end(self, last: Snapshot) -> None:
+        """What is said of systems that are through is said again after a restart."""
+        self.progress = replace(self.progress, ended=(*self.progress.ended, last))
+
+    def _never_begun(self, ids: Tensor, why: tuple[str, ...]) -> Snapshot:
+        """What is said of systems that no potential can be asked about."""
+        atoms = [self._structures[k] for k in ids.tolist()]
+        batch = AtomicBatch.from_atoms(atoms, device=ids.device)
+        system = System(
+            ids=ids,
+            batch=batch,
+            prediction=nothing_predicted(batch),
+            neighbors=None,
+            fault=torch.zeros_like(ids),
+        )
+        data = AtomData.from_atoms(atoms, device=ids.device)
+        state = self._stepper.start(system, data)
+        status = torch.full_like(ids, int(Status.DIVERGED))
+        said = tuple(f"Diverged at the start: {reason}" for reason in why)
+        last = snapshot(self._stepper, state, status, said)
+        self._record_end(last)
+        return last
 
     def _diverged(self, state: Any, fault: Tensor) -> Snapshot:
         status = torch.full_like(fault, int(Status.DIVERGED))
         said = tuple(
-            f"Diverged at step {state.step + 1}. {ADVICE[int(code)]}" for code in fault
+            f"Diverged at step {step + 1}. {ADVICE[code]}"
+            for step, code in zip(state.step.tolist(), fault.tolist(), strict=True)
         )
-        return self._snapshot(state, status, said)
+        return snapshot(self._stepper, state, status, said)
 
-    def _snapshot(
-        self, state: Any, status: Tensor, messages: tuple[str, ...] | None = None
-    ) -> Snapshot:
-        system, batch = state.system, state.system.batch
-        volume = torch.where(batch.pbc.all(1), batch.volume, torch.nan)
-        stress = system.prediction.stress
-        pressure = -stress.diagonal(dim1=-2, dim2=-1).mean(-1)
-        kinetic = state.kinetic_energy
-        heat = torch.full_like(volume, torch.nan)
-        if kinetic is None:
-            kinetic = heat
-        else:
-            heat = temperature(kinetic, state.degrees_of_freedom)
-            pressure = pressure + 2.0 * kinetic / (3.0 * volume)
-        pressure = torch.where(volume.isnan(), torch.nan, pressure * EV_PER_A3_TO_GPA)
-
-        def host(tensor: Tensor) -> np.ndarray:
-            # A copy, so that nobody can change the state through a snapshot.
-            return tensor.detach().cpu().numpy().copy()
-
-        return Snapshot(
-            step=state.step,
-            time_fs=state.step * self._stepper.timestep_fs,
-            ids=host(system.ids),
-            n_atoms=host(batch.atoms_per_system),
-            atomic_numbers=host(batch.atomic_numbers),
-            positions=host(batch.positions),
-            momenta=None if state.momenta is None else host(state.momenta),
-            forces=host(system.prediction.forces),
-            cell=host(batch.cell),
-            pbc=host(batch.pbc),
-            energy=host(system.prediction.energy),
-            kinetic_energy=host(kinetic),
-            max_force=host(system.max_force),
-            stress=host(stress),
-            temperature_K=host(heat),
-            pressure_GPa=host(pressure),
-            volume=host(volume),
-            status=host(status),
-            messages=messages or ("",) * batch.n_systems,
+    def _save_if_due(self) -> None:
+        plan = self._checkpoints
+        if plan is None or self._steps_since_save == 0:
+            return
+        by_steps = (
+            plan.every_steps is not None and self._steps_since_save >= plan.every_steps
         )
+        if by_steps or time.monotonic() - self._saved_at >= plan.every_s:
+            self.checkpoint(plan.path)
+            self._saved_at = time.monotonic()
+            self._steps_since_save = 0
+
+
+def _kept(state: Any, systems: Bool[Tensor, " n_systems"]) -> Any:
+    """The state of some systems; None where there are none."""
+    if not bool(systems.any()):
+        return None
+    return select(state, systems, systems[state.system.batch.system_index])
+
+
+def _together(one: Any, other: Any) -> Any:
+    if one is None or other is None:
+        return one if other is None else other
+    return join([one, other])

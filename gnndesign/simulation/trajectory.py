@@ -30,7 +30,10 @@ def frame(snapshot: Snapshot, index: int) -> ase.Atoms:
         (xx, xy, xz), (_, yy, yz), (_, _, zz) = snapshot.stress[index]
         results["stress"] = [xx, yy, zz, yz, xz, xy]
     atoms.calc = SinglePointCalculator(atoms, **results)
-    atoms.info |= {"step": snapshot.step, "time_fs": snapshot.time_fs}
+    atoms.info |= {
+        "step": int(snapshot.step[index]),
+        "time_fs": float(snapshot.time_fs[index]),
+    }
     return atoms
 
 
@@ -52,9 +55,10 @@ class TrajectoryFolder:
         for index, system in enumerate(snapshot.ids.tolist()):
             if system not in self._writers:
                 self._open(system)
-            if snapshot.step > self._last_step[system]:
+            step = int(snapshot.step[index])
+            if step > self._last_step[system]:
                 self._writers[system].write(frame(snapshot, index))
-                self._last_step[system] = snapshot.step
+                self._last_step[system] = step
 
     def close(self) -> None:
         """Close the files."""

@@ -54,7 +54,7 @@ def test_a_checkpoint_written_at_any_moment_leaves_no_gap(
     write = tasks.TrajectoryFolder.write
 
     def die_at_step_12(self, snapshot):
-        if snapshot.step == 12:
+        if int(snapshot.step[0]) == 12:
             if at == "after the frame":
                 write(self, snapshot)
             # The thread that watches may save at any moment.
@@ -108,9 +108,9 @@ def test_structures_that_have_ended_are_not_written_twice(
 
     def die_behind_the_first_end(self, snapshot):
         write(self, snapshot)
-        if snapshot.step == 1:
+        if int(snapshot.step.max()) == 1:
             control.save()
-        if snapshot.step == ended[0]:
+        if int(snapshot.step.max()) == ended[0]:
             raise Death
 
     monkeypatch.setattr(tasks.MetricsWriter, "write", die_behind_the_first_end)
@@ -137,7 +137,7 @@ def test_a_structure_that_has_ended_between_two_frames_is_not_lost(
     write = tasks.TrajectoryFolder.write
 
     def die_before_the_first_end(self, snapshot):
-        if snapshot.step == first_end:
+        if int(snapshot.step.max()) == first_end:
             control.save()
             raise Death
         write(self, snapshot)
@@ -158,7 +158,7 @@ def test_a_torn_line_and_a_torn_frame_are_written_again(home, dynamics, monkeypa
 
     def die_in_the_middle_of_a_line(self, snapshot):
         write(self, snapshot)
-        if snapshot.step == 9:
+        if int(snapshot.step[0]) == 9:
             raise Death
 
     monkeypatch.setattr(tasks.MetricsWriter, "write", die_in_the_middle_of_a_line)
@@ -177,7 +177,8 @@ def test_a_relaxation_that_is_over_has_nothing_left_to_do(home, relaxation):
     store = JobStore.create(relaxation(), home)
     finish(store)
     before = rows_of(store)
-    assert finish(store) == []
+    # How it ended is said once more, but neither computed nor written again.
+    assert [progress.done for progress in finish(store)] == [before[-1]["step"]]
     assert rows_of(store) == before
 
 

@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from gnndesign.errors import CheckpointError, ParameterError, UnsupportedElementError
-from gnndesign.search import relax_all
+from gnndesign.search import evaluate
 from gnndesign.search.objectives import Density, FormationEnergy, LatticeConstant
 from gnndesign.search.space import PrototypeSpace
 from gnndesign.search.study import iterate_search, load_search, search_compositions
@@ -207,7 +207,7 @@ def test_an_error_in_the_relaxation_leaves_no_trial_running(
 
     path = tmp_path / "study.db"
     with monkeypatch.context() as patched:
-        patched.setattr(relax_all, "relax", explode)
+        patched.setattr(evaluate, "relax", explode)
         with pytest.raises(MemoryError):
             search_compositions(small_space, lattice, toy(), 6, path)
     result = load_search(path)

@@ -276,7 +276,7 @@ def test_dynamics_can_be_stopped(lennard_jones):
         lennard_jones,
         steps=100,
         record_every=5,
-        on_snapshot=lambda snapshot: seen.append(snapshot.step),
+        on_snapshot=lambda snapshot: seen.append(int(snapshot.step[0])),
         should_stop=lambda: seen[-1] >= 10,
     )
     assert (result.status, result.steps) == (Status.STOPPED, 10)
@@ -292,11 +292,15 @@ def test_the_last_step_is_recorded_though_it_is_not_due(lennard_jones):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"timestep_fs": 0.0}, "0 < timestep_fs <= 20, got 0"),
+        ({"timestep_fs": 0.0}, "1e-06 <= timestep_fs <= 20, got 0"),
         ({"temperature_K": -1.0}, "0 <= temperature_K"),
         ({"seed": -1}, "0 <= seed"),
-        ({"friction_per_ps": 0.0}, "friction_per_ps > 0"),
+        ({"friction_per_ps": 0.0}, "1e-09 <= friction_per_ps, got 0"),
         ({"ensemble": "npt"}, "Wanted ensemble in 'nve', 'langevin', got 'npt'"),
+        ({"ensemble": "nve", "friction_per_ps": 1.0}, "has no parameter 'friction_per"),
+        ({"temperature_K": [300.0, 400.0]}, "one temperature_K for each of 1 struct"),
+        ({"temperature_K": "hot"}, "temperature_K as a number or a Ramp, got str"),
+        ({"masses": {"H": -1.0}}, "positive amu"),
         ({"steps": -1}, "max_steps >= 0"),
         ({"record_every": 0}, "every >= 1"),
     ],
