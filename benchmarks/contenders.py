@@ -81,18 +81,23 @@ def by_calculator(calculator: Any) -> Contender:
     return evaluate
 
 
-def by_torch_sim(name: str, device: str = "cpu") -> Contender:
+def torch_sim_model(name: str, device: str = "cpu") -> Any:
     """torch-sim's model of the package's network."""
     import sevenn.calculator
     from sevenn.util import model_from_checkpoint
 
     # torch-sim 0.3 imports a name that sevenn 0.13 no longer has.
     sevenn.calculator.torch_script_type = torch.jit.ScriptModule
-    import torch_sim
     from torch_sim.models.sevennet import SevenNetModel
 
     network, _ = model_from_checkpoint(PACKAGE_NAMES[name])
-    model = SevenNetModel(network, device=device)
+    return SevenNetModel(network, device=device)
+
+
+def by_torch_sim(name: str, device: str = "cpu") -> Contender:
+    """That model, from `ase.Atoms`."""
+    model = torch_sim_model(name, device)
+    import torch_sim
 
     def evaluate(atoms: ase.Atoms) -> Evaluation:
         state = torch_sim.io.atoms_to_state(

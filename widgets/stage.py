@@ -16,7 +16,7 @@ import ipywidgets as ipw
 from gnndesign.plots.search import plot_search
 from gnndesign.plots.trajectory import plot_history
 from gnndesign.simulation.results import History
-from gnndesign.simulation.trajectory import TrajectoryFile
+from gnndesign.structures.trajectory import TrajectoryFile
 from gnndesign_widgets.controls import FIELD
 from gnndesign_widgets.plot_view import PlotClick, PlotView
 from gnndesign_widgets.search import SearchModel

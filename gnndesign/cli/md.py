@@ -107,9 +107,6 @@ def run(options: Namespace) -> int:
     from gnndesign.simulation.dynamics import DynamicsOptions, molecular_dynamics
     from gnndesign.structures.files import save_structure
 
-    own: DynamicsOptions = {}
-    if options.ensemble == "langevin":
-        own["friction_per_ps"] = options.friction
     potential = load_potential(options.potential, options.device)
     with (
         Interrupt() as interrupt,
@@ -119,20 +116,20 @@ def run(options: Namespace) -> int:
         def show(snapshot: Snapshot) -> None:
             bar.at(int(snapshot.step[0]), f"{snapshot.temperature_K[0]:.0f} K")
 
-        result = molecular_dynamics(
-            atoms,
-            potential,
-            ensemble=options.ensemble,
-            temperature_K=options.temperature,
-            timestep_fs=options.timestep,
-            steps=options.steps,
-            **own,
-            seed=options.seed,
-            record_every=options.every,
-            trajectory=folder,
-            on_snapshot=show,
-            should_stop=interrupt,
-        )
+        parameters: DynamicsOptions = {
+            "ensemble": options.ensemble,
+            "temperature_K": options.temperature,
+            "timestep_fs": options.timestep,
+            "steps": options.steps,
+            "seed": options.seed,
+            "record_every": options.every,
+            "trajectory": folder,
+            "on_snapshot": show,
+            "should_stop": interrupt,
+        }
+        if options.ensemble == "langevin":
+            parameters["friction_per_ps"] = options.friction
+        result = molecular_dynamics(atoms, potential, **parameters)
         _write_history(result.history, folder / "history.csv")
         last = named_by(options.file, "last", ".extxyz").name
         save_structure(result.atoms, folder / last)

@@ -32,7 +32,8 @@ from gnndesign.disk import data_folder, is_locked, write_atomically
 from gnndesign.errors import JobError
 from gnndesign.jobs.spec import JobSpec
 from gnndesign.jobs.states import JobState, JobStatus, Wishes
-from gnndesign.simulation.trajectory import TrajectoryFile, frame_file
+from gnndesign.simulation.trajectory import frame_file
+from gnndesign.structures.trajectory import TrajectoryFile
 
 
 class JobStore:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import ase
+import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io.trajectory import TrajectoryReader as ASEReader
-from ase.io.trajectory import TrajectoryWriter as ASEWriter
 
-from gnndesign.errors import StructureError
+from gnndesign.errors import ParameterError, StructureError
 from gnndesign.simulation.base import Snapshot
+from gnndesign.structures.trajectory import TrajectoryFile
+from gnndesign.structures.ulm import FrameLog
+
+CONTENTS = ("full", "compact")
+"""What a frame may carry.
+
+"full": positions, momenta and forces as they were computed, 72 bytes an atom.
+"compact": positions and momenta in float32, 24 bytes an atom.
+
+Energy, stress, cell, step and time, 0.7 kB, are in both; a relaxation has no momenta.
+"""
 
 
 def frame(snapshot: Snapshot, index: int) -> ase.Atoms:
@@ -22,18 +30,10 @@ def frame(snapshot: Snapshot, index: int) -> ase.Atoms:
     `info` has "step" and "time_fs". Stress is there for fully periodic structures.
     """
     atoms = snapshot.atoms(index)
-    results: dict[str, Any] = {
-        "energy": float(snapshot.energy[index]),
-        "forces": snapshot.forces[snapshot.atom_range(index)],
-    }
-    if atoms.pbc.all():
-        (xx, xy, xz), (_, yy, yz), (_, _, zz) = snapshot.stress[index]
-        results["stress"] = [xx, yy, zz, yz, xz, xy]
+    results = _scalars(snapshot, index)
+    results["forces"] = snapshot.forces[snapshot.atom_range(index)]
     atoms.calc = SinglePointCalculator(atoms, **results)
-    atoms.info |= {
-        "step": int(snapshot.step[index]),
-        "time_fs": float(snapshot.time_fs[index]),
-    }
+    atoms.info |= _moment(snapshot, index)
     return atoms
 
 
@@ -41,85 +41,121 @@ class TrajectoryFolder:
     """One `.traj` file a structure, named by its id, readable by `ase.io.read`.
 
     Opening an existing folder goes on behind the frames that are there: a run that is
-    repeated from an earlier checkpoint writes only what is new.
+    repeated from an earlier checkpoint writes only what is new. A frame cut short by
+    the death of a writer is removed. Files are open only while they are written to.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, contents: str = "full") -> None:
+        """Open a folder, or make it.
+
+        Args:
+            folder: for the files.
+            contents: what the frames carry, see `CONTENTS`.
+
+        Raises:
+            ParameterError: no such contents.
+        """
+        if contents not in CONTENTS:
+            raise ParameterError(
+                f"Wanted contents in {', '.join(map(repr, CONTENTS))}, got "
+                f"{contents!r}."
+            )
         self.folder = folder
+        self.contents = contents
         folder.mkdir(parents=True, exist_ok=True)
-        self._writers: dict[int, ASEWriter] = {}
-        self._last_step: dict[int, int] = {}
+        self._logs: dict[int, FrameLog] = {}
 
     def write(self, snapshot: Snapshot) -> None:
-        """Append every structure of the snapshot that has a new step; flushed."""
+        """Append every structure of the snapshot that has a new step; flushed.
+
+        What was never computed, an energy or a vector that is not finite, is no frame.
+
+        Raises:
+            StructureError: a file holds frames of another structure.
+            OSError: a frame could not be written; those before it are as they were.
+        """
+        steps = np.broadcast_to(np.asarray(snapshot.step), len(snapshot.ids))
         for index, system in enumerate(snapshot.ids.tolist()):
-            if system not in self._writers:
-                self._open(system)
-            step = int(snapshot.step[index])
-            if step > self._last_step[system]:
-                self._writers[system].write(frame(snapshot, index))
-                self._last_step[system] = step
+            if system not in self._logs:
+                self._logs[system] = self._open(system, snapshot, index)
+            log = self._logs[system]
+            last_step = log.last.get("info", {}).get("step", -1)
+            if steps[index] > last_step and _is_finite(snapshot, index):
+                log.append(self._item(snapshot, index, with_header=log.n_items == 0))
 
     def close(self) -> None:
-        """Close the files."""
-        for writer in self._writers.values():
-            writer.close()
-        self._writers.clear()
+        """Forget the files; nothing is left to be written."""
+        self._logs.clear()
 
-    def _open(self, system: int) -> None:
+    def _open(self, system: int, snapshot: Snapshot, index: int) -> FrameLog:
         path = frame_file(self.folder, system)
-        self._last_step[system] = -1
-        if path.exists() and path.stat().st_size > 0:
+        log = FrameLog(path)
+        if log.n_items:
             frames = TrajectoryFile(path)
-            if len(frames):
-                self._last_step[system] = int(frames[-1].info["step"])
+            there = frames[0]
             frames.close()
-        self._writers[system] = ASEWriter(str(path), mode="a")
+            here = snapshot.atoms(index)
+            if not np.array_equal(there.numbers, here.numbers):
+                raise StructureError(
+                    f"'{path}' holds frames of {there.get_chemical_formula()}, not of "
+                    f"{here.get_chemical_formula()}. Give another folder for these."
+                )
+        return log
 
-
-class TrajectoryFile(Sequence[ase.Atoms]):
-    """The frames of one structure, read one by one from a file that may still grow.
-
-    Threads may share it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise StructureError(f"There is no trajectory {path}.")
-        self.path = path
-        self._lock = threading.Lock()
-        self._reader = ASEReader(str(path))
-
-    def __len__(self) -> int:
-        """Number of frames when last refreshed."""
-        return len(self._reader)
-
-    @overload
-    def __getitem__(self, index: int) -> ase.Atoms: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[ase.Atoms]: ...
-    def __getitem__(self, index: int | slice) -> ase.Atoms | list[ase.Atoms]:
-        """A frame, or a list of frames."""
-        if isinstance(index, slice):
-            return [self[k] for k in range(*index.indices(len(self)))]
-        with self._lock:
-            atoms = self._reader[index]
-        assert isinstance(atoms, ase.Atoms)
-        return atoms
-
-    def refresh(self) -> int:
-        """Look for frames written since; returns their number in all."""
-        with self._lock:
-            self._reader.close()
-            self._reader = ASEReader(str(self.path))
-        return len(self)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._reader.close()
+    def _item(
+        self, snapshot: Snapshot, index: int, *, with_header: bool
+    ) -> dict[str, Any]:
+        """A frame as ASE's trajectories name its parts."""
+        part = snapshot.atom_range(index)
+        is_full = self.contents == "full"
+        kind = np.float64 if is_full else np.float32
+        item: dict[str, Any] = {"positions": snapshot.positions[part].astype(kind)}
+        if snapshot.momenta is not None:
+            item["momenta"] = snapshot.momenta[part].astype(kind)
+        results = _scalars(snapshot, index)
+        if is_full:
+            results["forces"] = snapshot.forces[part]
+        item |= {
+            "cell": snapshot.cell[index].tolist(),
+            "calculator.": {"name": "unknown", **results},
+            "info": _moment(snapshot, index),
+        }
+        if with_header:
+            item |= {
+                "version": 1,
+                "ase_version": ase.__version__,
+                "pbc": snapshot.pbc[index].tolist(),
+                "numbers": snapshot.atomic_numbers[part],
+            }
+        return item
 
 
 def frame_file(folder: Path, system: int) -> Path:
     """Where the frames of a structure lie."""
     return folder / f"{system:05d}.traj"
+
+
+def _scalars(snapshot: Snapshot, index: int) -> dict[str, Any]:
+    """Results of a structure that are not per atom, as ASE names them."""
+    scalars: dict[str, Any] = {"energy": float(snapshot.energy[index])}
+    stress = snapshot.stress[index]
+    if snapshot.pbc[index].all() and np.isfinite(stress).all():
+        (xx, xy, xz), (_, yy, yz), (_, _, zz) = stress.tolist()
+        scalars["stress"] = [xx, yy, zz, yz, xz, xy]
+    return scalars
+
+
+def _moment(snapshot: Snapshot, index: int) -> dict[str, Any]:
+    n_systems = len(snapshot.ids)
+    step = np.broadcast_to(np.asarray(snapshot.step), n_systems)[index]
+    time_fs = np.broadcast_to(np.asarray(snapshot.time_fs), n_systems)[index]
+    return {"step": int(step), "time_fs": float(time_fs)}
+
+
+def _is_finite(snapshot: Snapshot, index: int) -> bool:
+    part = snapshot.atom_range(index)
+    vectors = [snapshot.positions[part], snapshot.forces[part], snapshot.cell[index]]
+    if snapshot.momenta is not None:
+        vectors.append(snapshot.momenta[part])
+    energy = np.isfinite(snapshot.energy[index])
+    return bool(energy) and all(np.isfinite(vector).all() for vector in vectors)

@@ -1,15 +1,23 @@
 """Frames on disk are readable by others, while they are written and afterwards."""
 
+import os
+from dataclasses import replace
+
 import ase.io
 import numpy as np
 import pytest
 
-from gnndesign.errors import StructureError
+from gnndesign.errors import ParameterError, StructureError
 from gnndesign.simulation.dynamics import molecular_dynamics
 from gnndesign.simulation.fire import FIRE
 from gnndesign.simulation.nve import NVE
 from gnndesign.simulation.run import run
-from gnndesign.simulation.trajectory import TrajectoryFile, TrajectoryFolder, frame_file
+from gnndesign.simulation.trajectory import (
+    TrajectoryFile,
+    TrajectoryFolder,
+    frame,
+    frame_file,
+)
 
 
 @pytest.fixture
@@ -77,6 +85,85 @@ def test_a_growing_file_is_read_frame_by_frame(snapshots, tmp_path):
     folder.close()
 
 
+def written(snapshots, path, **options):
+    """The frames of every structure after writing some snapshots."""
+    folder = TrajectoryFolder(path, **options)
+    for snapshot in snapshots:
+        folder.write(snapshot)
+    folder.close()
+    files = sorted(path.iterdir())
+    return [ase.io.read(file, index=":") for file in files]
+
+
+def test_a_frame_on_disk_is_the_frame_in_memory(snapshots, tmp_path):
+    for system, frames in enumerate(written(snapshots, tmp_path)):
+        for snapshot, read in zip(snapshots, frames, strict=True):
+            made = frame(snapshot, system)
+            assert read == made
+            assert read.info == made.info
+            np.testing.assert_array_equal(read.get_momenta(), made.get_momenta())
+            assert set(read.calc.results) == set(made.calc.results)
+            for name, value in made.calc.results.items():
+                np.testing.assert_array_equal(read.calc.results[name], value, name)
+
+
+def test_compact_frames_take_a_third_and_round_to_float32(
+    argon, lennard_jones, tmp_path
+):
+    stepper = NVE(timestep_fs=3.0, temperature_K=30.0)
+    start = argon(repeats=(3, 3, 3))
+    snapshot = next(iter(run(stepper, lennard_jones, start, max_steps=1)))
+    sizes = {}
+    for contents in ("full", "compact"):
+        ((read,),) = written([snapshot], tmp_path / contents, contents=contents)
+        sizes[contents] = frame_file(tmp_path / contents, 0).stat().st_size
+        # Numbers of the atoms, once a file, and texts.
+        sizes[contents] -= 8 * len(start)
+    assert 72 * len(start) < sizes["full"] < 72 * len(start) + 1000
+    assert 24 * len(start) < sizes["compact"] < 24 * len(start) + 1000
+    assert "forces" not in read.calc.results
+    assert read.get_potential_energy() == snapshot.energy[0]
+    np.testing.assert_allclose(read.positions, start.positions, rtol=1e-7, atol=0)
+    np.testing.assert_allclose(read.get_momenta(), snapshot.momenta, rtol=1e-7, atol=0)
+    assert (read.positions != start.positions).any()
+    with pytest.raises(ParameterError, match="'compact'"):
+        TrajectoryFolder(tmp_path, contents="some")
+
+
+@pytest.mark.parametrize(
+    "name", ["energy", "positions", "momenta", "forces", "cell", "stress"]
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_was_never_computed_is_no_frame(snapshots, tmp_path, name, value):
+    broken = getattr(snapshots[1], name).copy()
+    broken[0] = value
+    spoiled = replace(snapshots[1], **{name: broken})
+    crystal, molecule = written([snapshots[0], spoiled, snapshots[2]], tmp_path)
+    assert [f.info["step"] for f in molecule] == [0, 1, 2]
+    # Without a stress there are still energy and forces.
+    kept = [0, 1, 2] if name == "stress" else [0, 2]
+    assert [f.info["step"] for f in crystal] == kept
+    for atoms in crystal:
+        for result in (*atoms.calc.results.values(), atoms.positions):
+            assert np.isfinite(result).all()
+
+
+def test_frames_of_another_structure_are_not_mixed_in(snapshots, tmp_path):
+    written(snapshots[:2], tmp_path)
+    other = replace(snapshots[3], atomic_numbers=snapshots[3].atomic_numbers * 2)
+    with pytest.raises(StructureError, match="Ar4, not of Kr4"):
+        TrajectoryFolder(tmp_path).write(other)
+    assert len(ase.io.read(frame_file(tmp_path, 0), index=":")) == 2
+
+
+def test_no_file_stays_open(snapshots, tmp_path):
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    folder = TrajectoryFolder(tmp_path)
+    folder.write(snapshots[0])
+    folder.write(snapshots[1])
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(StructureError, match="no trajectory"):
         TrajectoryFile(tmp_path / "00000.traj")
@@ -109,13 +196,11 @@ def test_writing_into_a_snapshot_does_not_change_the_run(argon, lennard_jones):
 def test_a_state_is_replaced_and_never_changed(argon, lennard_jones):
     for stepper in (FIRE(), NVE(timestep_fs=4.0)):
         going = run(stepper, lennard_jones, argon(), max_steps=3)
-        snapshots = iter(going)
-        next(snapshots)
-        state = going.progress.members
+        state = going.state
         positions = state.system.batch.positions.clone()
         forces = state.system.prediction.forces.clone()
-        list(snapshots)
-        assert going.progress.parked is not state
-        assert state.step.tolist() == [0]
+        list(going)
+        assert going.state is not state
+        assert state.step == 0
         assert (state.system.batch.positions == positions).all()
         assert (state.system.prediction.forces == forces).all()
