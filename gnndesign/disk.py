@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -56,6 +58,22 @@ def replacing(path: Path) -> Generator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partials(path: Path, *, older_than_s: float = 0.0) -> None:
+    """Remove what killed processes have left of writing `path` by `replacing`.
+
+    Args:
+        path: what was to be written.
+        older_than_s: leave what was changed since; 0 is for who alone writes `path`.
+    """
+    before = time.time() - older_than_s
+    # SQLite adds an ending to the name for its journal.
+    name = f".{escape(path.stem)}.{'[0-9a-f]' * 8}{escape(path.suffix)}*"
+    for partial in path.parent.glob(name):
+        with suppress(FileNotFoundError):
+            if partial.stat().st_mtime <= before:
+                partial.unlink()
 
 
 def is_locked(path: Path) -> bool:

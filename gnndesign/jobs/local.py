@@ -48,16 +48,19 @@ def submit(spec: JobSpec, home: Path | None = None) -> JobStore:
 def resume(store: JobStore, *, total: int | None = None) -> None:
     """Let a job that is over go on from its checkpoint.
 
+    One that waits goes on waiting, for a new worker where the last one is gone.
+
     Args:
         store: the job.
         total: steps or trials in all, if other than before.
 
     Raises:
-        JobError: it is not over.
+        JobError: it is running or paused.
     """
     if total is not None:
         store.extend(total)
-    store.requeue()
+    if store.status().state is not JobState.QUEUED:
+        store.requeue()
     ensure_worker(store.folder.parent.parent)
 
 

@@ -70,9 +70,11 @@ class Search:
         self, storage: str | Path | None, study_name: str, sampler: CandidateSampler
     ) -> Generator[SearchProgress, None, None]:
         """Ask, relax and tell until the study has its trials."""
-        with open_study(storage, study_name, sampler, self.objectives) as store:
-            with store.exclusively():
-                self._check_definition(store.study)
+        definition = self._definition()
+        with open_study(
+            storage, study_name, sampler, self.objectives, {_DEFINITION: definition}
+        ) as store:
+            _check_definition(store.study, definition)
             if self._needs_references(store.study):
                 yield self._progress(
                     store.study,
@@ -178,9 +180,9 @@ class Search:
             )
         return f"{done} of {self.n_trials} candidates evaluated."
 
-    def _check_definition(self, study: optuna.Study) -> None:
-        """Write down what the study is about, or refuse to mix it with another search."""
-        definition = {
+    def _definition(self) -> dict[str, Any]:
+        """What a study of this search is about."""
+        return {
             "format": _FORMAT,
             "space": self.space.to_dict(),
             "n_candidates": len(self.space),
@@ -192,20 +194,6 @@ class Search:
             "cell": self.settings.cell,
             "max_force": self.settings.max_force,
         }
-        if not study.user_attrs and not study.get_trials(deepcopy=False):
-            study.set_user_attr(_DEFINITION, definition)
-            return
-        stored = read_definition(study)
-        different = [
-            key for key, value in definition.items() if stored.get(key) != value
-        ]
-        if different:
-            key = different[0]
-            raise CheckpointError(
-                f"The study '{study.study_name}' was begun with another {key}: "
-                f"{stored.get(key)}, now {definition[key]}. Resume with the same, or "
-                "give another study_name or storage."
-            )
 
     def _needs_references(self, study: optuna.Study) -> bool:
         return _REFERENCES not in study.user_attrs and any(
@@ -223,6 +211,18 @@ class Search:
                 return None
             study.set_user_attr(_REFERENCES, energies)
         return dict(study.user_attrs.get(_REFERENCES, {}))
+
+
+def _check_definition(study: optuna.Study, definition: Mapping[str, Any]) -> None:
+    """Refuse to mix a study with another search."""
+    stored = read_definition(study)
+    for key, value in definition.items():
+        if stored.get(key) != value:
+            raise CheckpointError(
+                f"The study '{study.study_name}' was begun with another {key}: "
+                f"{stored.get(key)}, now {value}. Resume with the same, or give another "
+                "study_name or storage."
+            )
 
 
 def _tell(study: optuna.Study, trial: optuna.Trial, outcome: Outcome) -> None:

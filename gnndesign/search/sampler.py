@@ -62,8 +62,9 @@ def holds_candidate(trial: FrozenTrial) -> bool:
 class CandidateSampler(optuna.samplers.BaseSampler):
     """Proposes candidates of a `PrototypeSpace`, never one twice.
 
-    Each proposal draws its random numbers from (seed, trial number), so that a study that
-    was interrupted and resumed proposes what an uninterrupted one would have.
+    Each proposal draws its random numbers from the seed and the number of candidates
+    that are taken, so that a study that was interrupted and resumed proposes what an
+    uninterrupted one would have.
 
     With `Strategy.GAUSSIAN_PROCESS`, after ten random candidates: minimize
     mean - k deviation, where k is drawn from an exponential distribution of mean 2 for
@@ -121,7 +122,9 @@ class CandidateSampler(optuna.samplers.BaseSampler):
                 f"All {len(self._space.candidates)} candidates of the space are taken. "
                 "Add elements to it to search on."
             )
-        random = np.random.default_rng([self._seed, trial.number])
+        # Not from the trial's number: interrupted trials have used up some of those.
+        n_taken = sum(map(holds_candidate, others))
+        random = np.random.default_rng([self._seed, n_taken])
         n_known = sum(t.state == TrialState.COMPLETE for t in others)
         if self._strategy is Strategy.RANDOM or (
             self._strategy is Strategy.GAUSSIAN_PROCESS and n_known < _N_START

@@ -5,22 +5,25 @@ from __future__ import annotations
 import sqlite3
 import uuid
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
+from gnndesign.disk import is_locked, remove_partials, replacing
 from gnndesign.errors import CheckpointError, ParameterError
 from gnndesign.search.objectives import Direction, Objective
 from gnndesign.search.sampler import INTERRUPTED
 
 BUSY_TIMEOUT_S = 60.0
 """How long a process waits for another one's write to the database."""
+
+_ASK_LOCK = "ask.lock"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -60,7 +63,7 @@ class StudyStore:
         if self._database is None:
             yield
             return
-        with FileLock(self._locks_folder() / "ask.lock"):
+        with FileLock(self._locks_folder() / _ASK_LOCK):
             yield
 
     def ask(self, distributions: dict[str, Any]) -> optuna.Trial:
@@ -81,7 +84,13 @@ class StudyStore:
             their candidates are free again.
         """
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        abandoned = [trial.number for trial in running if not self._has_owner(trial)]
+        living = self._living_owners()
+        # Owners are set under the ask lock, which we hold: without one, it was killed.
+        abandoned = [
+            trial.number
+            for trial in running
+            if trial.user_attrs.get("owner") not in living
+        ]
         for number in abandoned:
             self.interrupt(number)
         return abandoned
@@ -95,23 +104,18 @@ class StudyStore:
         self._storage.set_trial_user_attr(trial_id, "reason", INTERRUPTED)
         self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
 
-    def _has_owner(self, trial: FrozenTrial) -> bool:
-        owner = trial.user_attrs.get("owner")
-        if owner == self._owner or self._database is None:
-            return True
-        # Owners are set under the ask lock, which we hold: without one, it was killed.
-        if owner is None:
-            return False
-        path = self._locks_folder() / f"{owner}.lock"
-        if not path.exists():
-            return False
-        try:
-            with FileLock(path, timeout=0):
-                pass
-        except Timeout:
-            return True
-        path.unlink(missing_ok=True)
-        return False
+    def _living_owners(self) -> set[str]:
+        """Those who hold their lock; the locks of killed processes are removed."""
+        living = {self._owner}
+        if self._database is not None:
+            for path in self._locks_folder().glob("*.lock"):
+                if path.name == _ASK_LOCK:
+                    continue
+                if is_locked(path):
+                    living.add(path.stem)
+                else:
+                    path.unlink(missing_ok=True)
+        return living
 
     def _locks_folder(self) -> Path:
         assert self._database is not None
@@ -125,8 +129,16 @@ def open_study(
     study_name: str,
     sampler: optuna.samplers.BaseSampler,
     objectives: Sequence[Objective],
+    attributes: Mapping[str, Any],
 ) -> StudyStore:
     """Open a study, or begin it if the storage has none of this name.
+
+    Args:
+        storage: path or URL of an SQLite file; None for memory.
+        study_name: which study of the storage.
+        sampler: proposes its trials.
+        objectives: one value of a trial each.
+        attributes: user attributes of a study that begins. A file appears with them.
 
     Raises:
         ParameterError: the storage is not SQLite.
@@ -135,21 +147,35 @@ def open_study(
     """
     database = _database_of(storage)
     directions: list[Direction] = [objective.direction for objective in objectives]
+
+    def begin_or_load(storage: BaseStorage) -> optuna.Study:
+        study = optuna.create_study(
+            storage=storage,
+            sampler=sampler,
+            study_name=study_name,
+            directions=directions,
+            load_if_exists=True,
+        )
+        if not study.user_attrs and not study.get_trials(deepcopy=False):
+            for name, value in attributes.items():
+                study.set_user_attr(name, value)
+        return study
+
     creating = nullcontext()
     if database is not None:
         database.parent.mkdir(parents=True, exist_ok=True)
         # Two processes that create the tables at once would trip over each other.
         creating = FileLock(database.with_name(f"{database.name}.create.lock"))
     with creating:
+        if database is not None and not database.exists():
+            # Who reads the file, or is killed here, never sees half of its tables.
+            remove_partials(database)
+            with replacing(database) as partial:
+                new = _sqlite_storage(partial)
+                begin_or_load(new)
+                _close(new)
         opened = _open_storage(database)
-        study = optuna.create_study(
-            storage=opened,
-            sampler=sampler,
-            study_name=study_name,
-            directions=directions,
-            load_if_exists=True,
-        )
-    return StudyStore(opened, study, database)
+        return StudyStore(opened, begin_or_load(opened), database)
 
 
 def open_existing_study(storage: str | Path, study_name: str | None) -> StudyStore:
@@ -202,16 +228,20 @@ def _open_storage(database: Path | None) -> BaseStorage:
         with closing(sqlite3.connect(database, timeout=BUSY_TIMEOUT_S)) as connection:
             # Readers, such as a live plot, do not wait for the writer and vice versa.
             connection.execute("PRAGMA journal_mode=WAL")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return RDBStorage(
-                f"sqlite:///{database}",
-                engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT_S}},
-            )
+        return _sqlite_storage(database)
     except (sqlite3.DatabaseError, RuntimeError) as error:
         raise CheckpointError(
             f"{database} cannot be opened as a database of studies: {error}."
         ) from error
+
+
+def _sqlite_storage(database: Path) -> RDBStorage:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return RDBStorage(
+            f"sqlite:///{database}",
+            engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT_S}},
+        )
 
 
 def _close(storage: BaseStorage) -> None:

@@ -66,8 +66,9 @@ def search_compositions(
         max_force: where a relaxation ends, eV/Å.
         max_steps: where a relaxation is given up.
         strategy: "gaussian_process", "tpe" or "random", see `Strategy`.
-        seed: of the proposals. Each draws its random numbers from the seed and its
-            number, so a resumed search proposes what an uninterrupted one would have.
+        seed: of the proposals. Each draws its random numbers from the seed and the number
+            of candidates taken, so a resumed search proposes what an uninterrupted one
+            would have.
         study_name: name of the study in the storage.
         on_progress: called after every batch, see `iterate_search`.
         should_stop: asked now and then; True ends the search. What the batch in flight

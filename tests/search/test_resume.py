@@ -4,6 +4,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 
@@ -87,20 +88,48 @@ def test_a_killed_search_goes_on_where_it_was(
     space, toy, lattice, tmp_path, start_search
 ):
     path = tmp_path / "study.db"
-    process = start_search(space, path, delay_s=0.05, n_trials=20)
+    process = start_search(space, path, delay_s=0.05, n_trials=16)
     # After the first batch, in the middle of the second.
     assert process.stdout.readline() == "4\n"
     wait_until(lambda: n_running(path) == 4)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert n_running(path) == 4
+    assert len(load_search(path).evaluated) == 4
 
-    result = search_compositions(space, lattice, toy(), 20, path, batch_size=4)
+    result = search_compositions(space, lattice, toy(), 16, path, batch_size=4)
     interrupted = [t for t in result.trials if t.status is TrialStatus.INTERRUPTED]
     assert len(interrupted) == 4
-    assert len(result.evaluated) == 20
-    assert len({trial.formula for trial in result.evaluated}) == 20
+    assert len(result.evaluated) == 16
     assert n_running(path) == 0
+    # The candidates that were free again are proposed again, in the same order.
+    whole = search_compositions(space, lattice, toy(), 16, batch_size=4)
+    assert [t.formula for t in result.evaluated] == [t.formula for t in whole.trials]
+    # Nothing is left of the process that was killed.
+    assert [lock.name for lock in tmp_path.glob("study.db.locks/*")] == ["ask.lock"]
+
+
+def test_a_study_can_be_read_from_the_moment_its_file_appears(
+    small_space, toy, lattice, tmp_path
+):
+    path = tmp_path / "study.db"
+    (tmp_path / ".study.0123abcd.db-journal").write_bytes(b"left by a killed process")
+    seen, over = [], threading.Event()
+
+    def look():
+        while not over.is_set():
+            if path.exists():
+                seen.append(len(load_search(path).trials))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        search_compositions(small_space, lattice, toy(), 4, path, batch_size=2)
+    finally:
+        over.set()
+        looking.join()
+    assert seen[0] == 0
+    assert not list(tmp_path.glob(".study.*"))
 
 
 def test_a_living_process_keeps_its_trials(space, toy, lattice, tmp_path, start_search):
