@@ -196,11 +196,13 @@ def test_writing_into_a_snapshot_does_not_change_the_run(argon, lennard_jones):
 def test_a_state_is_replaced_and_never_changed(argon, lennard_jones):
     for stepper in (FIRE(), NVE(timestep_fs=4.0)):
         going = run(stepper, lennard_jones, argon(), max_steps=3)
-        state = going.state
+        snapshots = iter(going)
+        next(snapshots)
+        state = going.progress.members
         positions = state.system.batch.positions.clone()
         forces = state.system.prediction.forces.clone()
-        list(going)
-        assert going.state is not state
-        assert state.step == 0
+        list(snapshots)
+        assert going.progress.parked is not state
+        assert state.step.tolist() == [0]
         assert (state.system.batch.positions == positions).all()
         assert (state.system.prediction.forces == forces).all()
