@@ -5,14 +5,16 @@ with SevenNet-0 (ours, in ASE's hands through `as_calculator`): positions alone,
 with the cell. Ours is `gnndesign.relax` with each of its methods, all structures in one
 batch; ASE's are FIRE, BFGS and LBFGS, with FrechetCellFilter for the cell. Evaluations
 of energy and forces are counted in a wrapper around the potential, for a whole batch;
-a structure's own are one more than its steps, and these sums must agree.
+a structure's own are one more than its steps, and those beyond are "uncounted".
 
-The claim: every end has ASE's FIRE's energy within 0.1 meV/atom or lies in another
-minimum. To tell, both ends of a pair that differs are relaxed further, to 0.0005 eV/Å,
-each by the other program: if their energies meet, it was one minimum, so flat that
-0.005 eV/Å did not determine it ("flat"); if not, these are two ("other"), and the
-table says whose is lower and whether pymatgen's StructureMatcher, too, calls the
-structures different.
+The claim: every end has ASE's FIRE's energy within 0.1 meV/atom, or is one of the
+following, which are counted and shown. Both ends of a pair that differs are relaxed
+further, to 0.0005 eV/Å, each by the other program: if their energies meet, it was one
+minimum, so flat that 0.005 eV/Å did not determine it ("flat"); if not, these are two
+("other"), and the table says whose is lower and whether pymatgen's StructureMatcher,
+too, calls the structures different. As ASE's optimizers differ among themselves, too,
+neither kind may be more frequent with ours than with ASE's BFGS or LBFGS, whichever has
+more; and ours converge at least as often as ASE's FIRE.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ OPTIMIZERS = {"FIRE": FIRE, "BFGS": BFGS, "LBFGS": LBFGS}
 REFERENCE = "ASE, FIRE"
 COLUMNS = (
     *("relaxed", "optimizer", "median", "mean", "p90", "most", "converged"),
-    *("same_energy", "flat", "other", "lower", "seconds"),
+    *("same_energy", "flat", "other", "lower", "seconds", "uncounted"),
 )
 
 Row = dict[str, Any]
@@ -81,16 +83,17 @@ def main() -> int:
     for cell in (False, True):
         what = "positions and cell" if cell else "positions"
         ends = everybody(structures, potential, cell=cell)
-        for optimizer, (found, seconds) in ends.items():
+        for optimizer, (found, cost) in ends.items():
             differing = compare(found, ends[REFERENCE][0], potential, cell=cell)
             about = {"relaxed": what, "optimizer": optimizer}
-            rows.append(about | summary(found, seconds, differing))
+            rows.append(about | summary(found, differing) | cost)
             pairs += [about | pair for pair in differing]
     print_table(rows, COLUMNS)
     if pairs:
         sys.stdout.write("\nEnergies, eV/atom, where they differ from ASE's FIRE:\n")
         print_table(pairs, tuple(pairs[0]))
-    headline |= summarize(rows)
+    missed = misses(rows)
+    headline |= summarize(rows) | {"missed": missed}
     write_results(
         "relax_agreement",
         headline=headline,
@@ -98,30 +101,28 @@ def main() -> int:
         packages=("torch", "ase", "pymatgen", "vesin"),
         quick=arguments.quick,
     )
-    sys.stdout.write(" ".join(f"{k}={v:.3g}" for k, v in headline.items()) + "\n")
-    failed = headline["ours_flat"] + headline["ours_not_converged"]
-    return 1 if failed and arguments.check else 0
+    for what, value in headline.items():
+        sys.stdout.write(f"{what}: {value}\n")
+    return 1 if missed and arguments.check else 0
 
 
 def everybody(
     structures: Sequence[ase.Atoms], potential: Counted, *, cell: bool
-) -> dict[str, tuple[list[Relaxed], float]]:
-    """By optimizer, where all structures ended and the seconds it took."""
-    ends: dict[str, tuple[list[Relaxed], float]] = {}
-    ours = {f"ours, {relaxers.METHODS[m]}": m for m in relaxers.our_methods()}
+) -> dict[str, tuple[list[Relaxed], Row]]:
+    """By optimizer, where all structures ended, the seconds it took, and evaluations
+    beyond those that the steps explain.
+    """
+    ends: dict[str, tuple[list[Relaxed], Row]] = {}
+    ours = {f"ours, {relaxers.TITLES[m]}": m for m in relaxers.our_methods()}
     theirs = {f"ASE, {name}": name for name in OPTIMIZERS}
     for name, which in (ours | theirs).items():
         potential.evaluations = 0
         began = time.perf_counter()
         found = relax(structures, potential, which, cell=cell)
         seconds = time.perf_counter() - began
-        counted = sum(end.evaluations or 0 for end in found)
-        if counted != potential.evaluations:
-            sys.exit(
-                f"{name}: {potential.evaluations} evaluations were made, but its steps "
-                f"say {counted}."
-            )
-        ends[name] = (found, seconds)
+        said = sum(end.evaluations or 0 for end in found)
+        about = {"seconds": seconds, "uncounted": potential.evaluations - said}
+        ends[name] = (found, about)
     return ends
 
 
@@ -135,7 +136,7 @@ def relax(
 ) -> list[Relaxed]:
     """With a method of ours or an optimizer of ASE."""
     bounds = {"cell": cell, "max_force": max_force, "max_steps": MAX_STEPS}
-    if which in relaxers.METHODS:
+    if which in relaxers.TITLES:
         return relaxers.by_ours(structures, potential, which, **bounds)
     calculator = potential.as_calculator()
     optimizer = OPTIMIZERS[which]
@@ -189,7 +190,7 @@ def matcher(first: ase.Atoms, second: ase.Atoms) -> str:
     return "same" if same else "different"
 
 
-def summary(found: Sequence[Relaxed], seconds: float, pairs: Sequence[Row]) -> Row:
+def summary(found: Sequence[Relaxed], pairs: Sequence[Row]) -> Row:
     """Evaluations a structure, and how the ends compare."""
     evaluations = np.array([end.evaluations for end in found])
     verdicts = [pair["verdict"] for pair in pairs]
@@ -203,8 +204,28 @@ def summary(found: Sequence[Relaxed], seconds: float, pairs: Sequence[Row]) -> R
         "flat": verdicts.count("flat"),
         "other": len(pairs) - verdicts.count("flat"),
         "lower": verdicts.count("other, lower"),
-        "seconds": seconds,
     }
+
+
+def misses(rows: Sequence[Row]) -> list[str]:
+    """Where ours differ from ASE's FIRE more often than ASE's own optimizers do."""
+    missed: list[str] = []
+    for row in rows:
+        alike = {r["optimizer"]: r for r in rows if r["relaxed"] == row["relaxed"]}
+        if row["optimizer"].startswith("ASE"):
+            continue
+        own = (alike["ASE, BFGS"], alike["ASE, LBFGS"])
+        name = f"{row['optimizer']}, {row['relaxed']}"
+        missed += [
+            f"{what} {name}"
+            for what in ("flat", "other")
+            if row[what] > max(r[what] for r in own)
+        ]
+        if row["converged"] < alike[REFERENCE]["converged"]:
+            missed.append(f"converged {name}")
+        if row["uncounted"]:
+            missed.append(f"uncounted {name}")
+    return missed
 
 
 def summarize(rows: Sequence[Row]) -> Row:

@@ -87,7 +87,7 @@ def measure(device: str, *, quick: bool) -> list[str]:
         for row in rows
         if row["max_force"] == rows[0]["max_force"]
     }
-    ours = first[f"ours, {relaxers.METHODS[relaxers.our_methods()[0]]}"]
+    ours = first[f"ours, {relaxers.TITLES[relaxers.our_methods()[0]]}"]
     headline = {
         "n_structures": number,
         "structures_per_minute": ours["structures_per_minute"],
@@ -122,7 +122,7 @@ def in_turn(
     number: int, max_force: float, device: str, repeats: int
 ) -> dict[str, list[Row]]:
     """By contender, what each of its runs said; the runs are A B C A B C ..."""
-    ours = {f"ours, {relaxers.METHODS[m]}": m for m in relaxers.our_methods()}
+    ours = {f"ours, {relaxers.TITLES[m]}": m for m in relaxers.our_methods()}
     whos = {**ours, "ase": "ase", "torch-sim": "torch-sim"}
     runs: dict[str, list[Row]] = {name: [] for name in whos}
     for _ in range(repeats):

@@ -24,12 +24,13 @@ from ase.filters import FrechetCellFilter
 from harness import data_path
 
 import gnndesign as gd
+from gnndesign.simulation.relaxation import METHODS
 
 RATTLE = 0.1
 """Å, standard deviation of the displacement of every atom along each axis."""
 
-METHODS: dict[str, str] = {"fire": "FIRE", "lbfgs": "L-BFGS"}
-"""Of `gnndesign.relax`, with the names for the tables."""
+TITLES = {"fire": "FIRE", "lbfgs": "L-BFGS"}
+"""Of our methods, for the tables."""
 
 FILES = ("mp_binary_pbe_elasticity", "alexandria_binary_pbe_cv300")
 
@@ -131,7 +132,7 @@ def by_ours(
         cell="full" if cell else None,
         max_force=max_force,
         max_steps=max_steps,
-        **({"method": method} if len(our_methods()) > 1 else {}),
+        method=method,
     )
     return [
         Relaxed(
@@ -151,10 +152,8 @@ def by_ours(
 
 def our_methods() -> list[str]:
     """Of `gnndesign.relax`, the default first."""
-    method = inspect.signature(gd.relax).parameters.get("method")
-    if method is None:
-        return ["fire"]
-    return sorted(METHODS, key=lambda name: name != method.default)
+    default = inspect.signature(gd.relax).parameters["method"].default
+    return sorted(METHODS, key=lambda name: name != default)
 
 
 def by_ase(
