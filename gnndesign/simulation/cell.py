@@ -132,11 +132,23 @@ class CellFreedom:
         return identity - torch.linalg.pinv(kept) @ kept
 
 
+def exponential(
+    symmetric: Float[Tensor, "n_systems 3 3"],
+) -> Float[Tensor, "n_systems 3 3"]:
+    """exp of symmetric matrices, each by itself.
+
+    `torch.linalg.matrix_exp` chooses its method for all of a batch together, so that
+    its last digits depend on the company.
+    """
+    values, vectors = torch.linalg.eigh(symmetric)
+    return (vectors * values.exp()[:, None, :]) @ vectors.mT
+
+
 def deform(
     batch: AtomicBatch, positions: Tensor, strain: Float[Tensor, "n_systems 3 3"]
 ) -> tuple[Float[Tensor, "n_atoms 3"], Float[Tensor, "n_systems 3 3"]]:
     """Positions and cell after a symmetric logarithmic strain."""
-    gradient = torch.linalg.matrix_exp(strain)
+    gradient = exponential(strain)
     return (
         torch.einsum("ni,nij->nj", positions, gradient[batch.system_index]),
         batch.cell @ gradient,

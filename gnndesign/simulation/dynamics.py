@@ -18,7 +18,6 @@ from gnndesign.simulation.base import Snapshot, Status
 from gnndesign.simulation.checkpoint import Checkpoints
 from gnndesign.simulation.langevin import Langevin
 from gnndesign.simulation.nve import NVE
-from gnndesign.simulation.packing import Room
 from gnndesign.simulation.phase_space import Dynamics
 from gnndesign.simulation.results import (
     History,
@@ -27,6 +26,7 @@ from gnndesign.simulation.results import (
     follow,
     not_run,
 )
+from gnndesign.simulation.room import Room
 from gnndesign.simulation.run import Run, start_or_resume
 from gnndesign.simulation.schedule import check_count
 

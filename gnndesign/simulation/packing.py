@@ -1,30 +1,118 @@
-"""How much goes into one batch."""
+"""One queue for structures of all kinds of work.
+
+Relaxations, replicas of molecular dynamics, single points and displaced copies are
+evaluated in one batch, whatever is done with them; who is through leaves at once, and
+who waits enters where there is room. What comes out does not depend on the company.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import ase
+import torch
 
+from gnndesign.members import join, select
 from gnndesign.potentials.base import Potential
+from gnndesign.simulation.base import Snapshot, Stepper
+from gnndesign.simulation.evaluation import Evaluator
+from gnndesign.simulation.room import Room
+from gnndesign.simulation.run import Run, run
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
-    """What one batch may hold.
+class Queue:
+    """Work in the order given, as much at once as there is room for.
+
+    Every structure gets a number when it is added; snapshots name it by that. More may
+    be added while the queue is iterated over: what a relaxation ended with can be
+    displaced and added at once.
+
+    Args:
+        potential: gives the forces.
+        room: how much goes into one batch; None for what the memory allows.
 
     Attributes:
-        atoms: most atoms; a larger structure goes alone. None for any number.
+        refused: why structures were left out, by their number.
     """
 
-    atoms: int | None = None
+    def __init__(self, potential: Potential, room: Room | None = None) -> None:
+        self._potential = potential
+        self._room = room or Room.of(potential)
+        self._evaluator = Evaluator(potential=potential)
+        self._lanes: list[Run] = []
+        self._n_added = 0
+        self.refused: dict[int, str] = {}
 
-    @classmethod
-    def of(cls, potential: Potential) -> Room:
-        """What the memory of the potential's device allows."""
-        del potential
-        return cls()
+    def add(
+        self,
+        stepper: Stepper[Any],
+        structures: ase.Atoms | Sequence[ase.Atoms],
+        *,
+        max_steps: int = 0,
+        every: int = 1,
+    ) -> range:
+        """Put structures at the end of the queue.
 
-    def share(self, atoms: ase.Atoms) -> float:
-        """The part of the room that a structure takes."""
-        return 0.0 if self.atoms is None else len(atoms) / self.atoms
+        Args:
+            stepper: what is done with them: `SinglePoint`, `FIRE`, `Langevin`, ...
+            structures: one or more. They are not modified.
+            max_steps: most steps of each.
+            every: steps between snapshots.
+
+        Returns:
+            Their numbers. One that cannot be used is named in `refused`.
+
+        Raises:
+            StructureError: an empty list.
+            ParameterError: `max_steps` or `every` is out of range.
+        """
+        several = [structures] if isinstance(structures, ase.Atoms) else structures
+        numbers = range(self._n_added, self._n_added + len(several))
+        lane = run(
+            stepper,
+            self._potential,
+            list(several),
+            max_steps=max_steps,
+            every=every,
+            room=self._room,
+            first_id=numbers.start,
+        )
+        self._lanes.append(lane)
+        self.refused |= {number: str(why) for number, why in lane.refused.items()}
+        self._n_added = numbers.stop
+        return numbers
+
+    def __iter__(self) -> Iterator[Snapshot]:
+        """Work until nothing is left; snapshots are of one kind of work each."""
+        while self._lanes:
+            for lane in tuple(self._lanes):
+                others = sum(x.taken for x in self._lanes if x is not lane)
+                yield from lane.admit(taken_by_others=others)
+            going = [lane for lane in self._lanes if lane.n_running]
+            self._lanes = [x for x in self._lanes if x.n_running or x.n_waiting]
+            for lane, system in zip(going, self._evaluate(going), strict=True):
+                yield from lane.take(system)
+
+    def _evaluate(self, lanes: Sequence[Run]) -> list[Any]:
+        """The next systems of all lanes, by one evaluation."""
+        if not lanes:
+            return []
+        proposals = [lane.propose() for lane in lanes]
+        befores = [lane.progress.members.system for lane in lanes]
+        constraints = [lane.progress.members.data.constraints for lane in lanes]
+        after = self._evaluator.next(
+            join(befores),
+            positions=torch.cat([proposal.positions for proposal in proposals]),
+            cell=torch.cat([proposal.cell for proposal in proposals]),
+            constraints=join(constraints),
+        )
+        if len(lanes) == 1:
+            return [after]
+        owner = torch.repeat_interleave(
+            torch.tensor([before.batch.n_systems for before in befores])
+        ).to(after.ids.device)
+        return [
+            select(after, owner == k, (owner == k)[after.batch.system_index])
+            for k in range(len(lanes))
+        ]

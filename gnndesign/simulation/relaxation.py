@@ -18,7 +18,6 @@ from gnndesign.simulation.base import Snapshot, Status
 from gnndesign.simulation.cell import CellFreedom, CellMode
 from gnndesign.simulation.checkpoint import Checkpoints
 from gnndesign.simulation.fire import FIRE
-from gnndesign.simulation.packing import Room
 from gnndesign.simulation.results import (
     History,
     Recorder,
@@ -26,6 +25,7 @@ from gnndesign.simulation.results import (
     follow,
     not_run,
 )
+from gnndesign.simulation.room import Room
 from gnndesign.simulation.run import Run, start_or_resume
 
 METHODS = ("fire",)

@@ -18,7 +18,14 @@ from gnndesign.batch import AtomicBatch
 from gnndesign.errors import ParameterError, StructureError, UnsupportedElementError
 from gnndesign.members import join, select
 from gnndesign.potentials.base import Potential
-from gnndesign.simulation.base import AtomData, Snapshot, Status, Stepper, System
+from gnndesign.simulation.base import (
+    AtomData,
+    Proposal,
+    Snapshot,
+    Status,
+    Stepper,
+    System,
+)
 from gnndesign.simulation.checkpoint import (
     Checkpoints,
     Progress,
@@ -28,7 +35,7 @@ from gnndesign.simulation.checkpoint import (
 from gnndesign.simulation.door import refusals
 from gnndesign.simulation.evaluation import Evaluator, nothing_predicted
 from gnndesign.simulation.guards import ADVICE, Fault
-from gnndesign.simulation.packing import Room
+from gnndesign.simulation.room import Room
 from gnndesign.simulation.snapshots import snapshot
 
 
@@ -41,6 +48,7 @@ def run(
     every: int = 1,
     room: Room | None = None,
     checkpoints: Checkpoints | None = None,
+    first_id: int = 0,
 ) -> Run:
     """Prepare a run; iterate over it to make it go.
 
@@ -55,6 +63,7 @@ def run(
             structure are always given.
         room: how much goes into one batch; None for what the device's memory allows.
         checkpoints: where and how often to save; None for never.
+        first_id: what snapshots call the first structure.
 
     Raises:
         StructureError: the one structure given cannot be used, or the list is empty.
@@ -80,11 +89,12 @@ def run(
             ended=(),
             n_entered=0,
         ),
-        refused=refused,
+        refused={first_id + place: error for place, error in refused.items()},
         max_steps=max_steps,
         every=every,
         room=room,
         checkpoints=checkpoints,
+        first_id=first_id,
     )
 
 
@@ -165,7 +175,7 @@ class Run:
     Attributes:
         progress: the latest state of all systems; replaced, never changed, so another
             thread may read it at any time.
-        refused: why structures were left out, by their place in the list.
+        refused: why structures were left out, by their id.
         max_steps: may be raised while the run goes on.
         before_step: called before every step; it may wait, or call `stop`.
     """
@@ -182,6 +192,7 @@ class Run:
         every: int,
         room: Room | None,
         checkpoints: Checkpoints | None,
+        first_id: int = 0,
     ) -> None:
         if max_steps < 0 or every < 1:
             raise ParameterError(
@@ -192,6 +203,8 @@ class Run:
         self.max_steps = max_steps
         self.before_step: Callable[[], None] | None = None
         self._structures = structures
+        self._first_id = first_id
+        self._proposal: Proposal[Any] | None = None
         self._every = every
         self._stepper = stepper
         self._evaluator = Evaluator(potential=potential)
@@ -212,7 +225,8 @@ class Run:
     def n_waiting(self) -> int:
         """Number of structures that have not begun."""
         first = self.progress.n_entered
-        return sum(k not in self.refused for k in range(first, len(self._structures)))
+        waiting = range(first + self._first_id, len(self._structures) + self._first_id)
+        return sum(k not in self.refused for k in waiting)
 
     def stop(self) -> None:
         """End after the step under way; the last snapshot says STOPPED."""
@@ -229,7 +243,7 @@ class Run:
             # Whatever this state had to say was given, and may be on disk by now.
             self._save_if_due()
             self._unpark()
-            yield from self._admit()
+            yield from self.admit()
             if self.n_running == 0:
                 break
             if self.before_step is not None:
@@ -239,20 +253,28 @@ class Run:
                 stopped = torch.full_like(members.step, int(Status.STOPPED))
                 yield snapshot(self._stepper, members, stopped)
                 break
-            yield from self._step()
+            before = self.progress.members
+            proposal = self.propose()
+            system = self._evaluator.next(
+                before.system,
+                positions=proposal.positions,
+                cell=proposal.cell,
+                constraints=before.data.constraints,
+            )
+            yield from self.take(system)
         if self._checkpoints is not None:
             self.checkpoint(self._checkpoints.path)
 
-    def _step(self) -> Iterator[Snapshot]:
+    def propose(self) -> Proposal[Any]:
+        """Where the systems in the batch go next; first half of a step."""
+        self._proposal = self._stepper.propose(self.progress.members)
+        return self._proposal
+
+    def take(self, system: System) -> Iterator[Snapshot]:
+        """Go on with the potential's answer to the proposal; second half of a step."""
+        assert self._proposal is not None, "a step begins with a proposal"
         before = self.progress.members
-        proposal = self._stepper.propose(before)
-        system = self._evaluator.next(
-            before.system,
-            positions=proposal.positions,
-            cell=proposal.cell,
-            constraints=before.data.constraints,
-        )
-        after = self._stepper.complete(proposal, system)
+        after = self._stepper.complete(self._proposal, system)
         self._steps_since_save += 1
         fault = after.system.fault
         lost = None
@@ -303,17 +325,28 @@ class Run:
         elif bool(due.any()):
             yield snapshot(self._stepper, _kept(state, due), status[due])
 
-    def _admit(self) -> Iterator[Snapshot]:
-        """Let in waiting structures, in their order, as long as there is room."""
+    @property
+    def taken(self) -> float:
+        """The part of the room that the systems in the batch take."""
+        members = self.progress.members
+        present = [] if members is None else members.system.ids.tolist()
+        return sum(self._share(k - self._first_id) for k in present)
+
+    def admit(self, taken_by_others: float = 0.0) -> Iterator[Snapshot]:
+        """Let in waiting structures, in their order, as long as there is room.
+
+        Args:
+            taken_by_others: the part of the room that is not this run's.
+        """
         while not self._stopping and self.progress.n_entered < len(self._structures):
-            entering = self._next_in_line()
+            entering = self._next_in_line(taken_by_others)
             if not entering:
                 return
             atoms = [self._structures[k] for k in entering]
             device = self._evaluator.potential.device
             batch = AtomicBatch.from_atoms(atoms, device=device)
             data = AtomData.from_atoms(atoms, device=device)
-            ids = torch.as_tensor(entering, device=device)
+            ids = torch.as_tensor(entering, device=device) + self._first_id
             bad, why = self._evaluator.look(batch)
             self.progress = replace(self.progress, n_entered=entering[-1] + 1)
             if bool(bad.any()):
@@ -333,17 +366,15 @@ class Run:
             if state is not None:
                 yield from self._settle(state, beside=self.progress.members)
 
-    def _next_in_line(self) -> list[int]:
+    def _next_in_line(self, taken_by_others: float) -> list[int]:
         """Places in the list of those that enter now; the refused are stepped over."""
-        members = self.progress.members
-        present = [] if members is None else members.system.ids.tolist()
-        taken = sum(self._share(k) for k in present)
+        taken = self.taken + taken_by_others
         entering: list[int] = []
         for k in range(self.progress.n_entered, len(self._structures)):
-            if k in self.refused:
+            if self._first_id + k in self.refused:
                 continue
             taken += self._share(k)
-            if taken > 1.0 and (entering or present):
+            if taken > 1.0 and (entering or self.n_running or taken_by_others):
                 break
             entering.append(k)
         return entering
@@ -387,7 +418,7 @@ class Run:
 
     def _never_begun(self, ids: Tensor, why: tuple[str, ...]) -> Snapshot:
         """What is said of systems that no potential can be asked about."""
-        atoms = [self._structures[k] for k in ids.tolist()]
+        atoms = [self._structures[k - self._first_id] for k in ids.tolist()]
         batch = AtomicBatch.from_atoms(atoms, device=ids.device)
         system = System(
             ids=ids,
