@@ -62,6 +62,41 @@ def select(
     return cast("T", _rebuilt(value, part))
 
 
+def where(
+    systems: Bool[Tensor, " n_systems"],
+    atoms: Bool[Tensor, " n_atoms"],
+    one: T,
+    other: T,
+) -> T:
+    """`one` for the systems for which the mask is true, else `other`; `atoms` is that
+    mask on atoms.
+
+    What one of them lacks (None) is lacking in the whole. Values that `select` leaves
+    to a class of their own are taken from `one`.
+    """
+    if one is None or other is None:
+        return cast("T", None)
+
+    def chosen(axis: str, a: Any, b: Any) -> Any:
+        if a is None or b is None:
+            return None
+        if axis:
+            mask = atoms if axis == "atoms" else systems
+            return torch.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b)
+        return a if hasattr(a, "select") else where(systems, atoms, a, b)
+
+    return cast("Any", type(one))(
+        **{
+            entry.name: chosen(
+                entry.metadata.get("axis", ""),
+                getattr(one, entry.name),
+                getattr(other, entry.name),
+            )
+            for entry in fields(cast("Any", one))
+        }
+    )
+
+
 def join(values: Sequence[T]) -> T:
     """One batch of all systems, in the order given.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import threading
+import time
 from bisect import bisect_left
 from functools import partial
 
@@ -18,11 +19,15 @@ from gnndesign.plots.trajectory import plot_history
 from gnndesign.simulation.results import History
 from gnndesign.structures.trajectory import TrajectoryFile
 from gnndesign_widgets.controls import FIELD
+from gnndesign_widgets.export import ExportBar
 from gnndesign_widgets.plot_view import PlotClick, PlotView
 from gnndesign_widgets.search import SearchModel
 from gnndesign_widgets.simulation import SimulationModel
 from gnndesign_widgets.structure import StructureModel
 from gnndesign_widgets.viewer import ViewerPanel
+
+_PAUSE = 10
+"""How much longer than reading a running job's scalars took it is left alone."""
 
 
 class Stage(ipw.VBox):
@@ -35,13 +40,15 @@ class Stage(ipw.VBox):
         self._searching = False
         self._frames: TrajectoryFile | None = None
         self._history: History | None = None
+        self._history_due = 0.0
         # The follower's thread and the kernel's both come here.
         self._lock = threading.RLock()
         self.title = ipw.HTML()
         self.member = ipw.Dropdown(description="Structure", style=FIELD)
         self.viewer = ViewerPanel(height="400px")
+        self.export = ExportBar()
         self.plot = PlotView()
-        super().__init__([self.title, self.member, self.viewer, self.plot])
+        super().__init__([self.title, self.member, self.viewer, self.export, self.plot])
         self.layout.width = "100%"
         self.member.observe(self._choose_member, "value")
         self.viewer.view.observe(self._move_cursor, "frame")
@@ -88,7 +95,8 @@ class Stage(ipw.VBox):
                 return
             self._frames.refresh()
             self.viewer.view.grow()
-            self._draw_history()
+            if time.monotonic() > self._history_due or not model.job.active:
+                self._draw_history()
 
     def show_search(self) -> None:
         """Put the plot of the search on the stage; the viewer keeps what it has."""
@@ -107,6 +115,7 @@ class Stage(ipw.VBox):
         if self._frames is not None:
             self._frames.close()
             self._frames = None
+        self.export.source = None
         self.member.layout.display = "none"
 
     def _open(self) -> None:
@@ -122,13 +131,16 @@ class Stage(ipw.VBox):
         else:
             self.viewer.view.show(self._frames)
             self.viewer.view.frame = len(self._frames) - 1
+            self.export.source = self._frames.path
         self._draw_history()
 
     def _draw_history(self) -> None:
         model = self._simulation
         if model is not None and model.job.metrics is not None:
+            began = time.monotonic()
             self._history = model.job.metrics.history(self.member.value or 0)
             self._move_cursor()
+            self._history_due = time.monotonic() + _PAUSE * (time.monotonic() - began)
 
     def _choose_member(self, _change: object) -> None:
         with self._lock:

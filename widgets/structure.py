@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,11 @@ from traitlets import HasTraits, Int, Tuple
 from gnndesign.errors import GNNDesignError, StructureError
 from gnndesign.structures.files import load_structures, load_uploaded, save_structure
 from gnndesign.structures.symmetry import space_group
+from gnndesign.structures.trajectory import TrajectoryFile
 from gnndesign_widgets.controls import FIELD, Message, button, heading
 from gnndesign_widgets.structure_forms import build_forms, edit_forms
+
+MOST_FRAMES = 200  # of one file on the desk; of more, the last alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,8 +212,7 @@ class StructurePanel(ipw.VBox):
             except GNNDesignError as error:
                 refused.append(str(error))
             else:
-                self._model.add(_named(file["name"], frames))
-                loaded.append(f"Loaded {file['name']}.")
+                loaded.append(self._add(file["name"], frames))
         # An upload of the same file again must be noticed as a change.
         self.upload.value = ()
         if refused:
@@ -224,10 +227,22 @@ class StructurePanel(ipw.VBox):
 
         def load() -> str:
             path = Path(text).expanduser()
-            self._model.add(_named(path.name, load_structures(path)))
-            return f"Loaded {path.name}."
+            if path.suffix.lower() == ".traj":
+                with closing(TrajectoryFile(path)) as frames:
+                    if len(frames) > MOST_FRAMES:
+                        return self._add(path.name, frames)
+            return self._add(path.name, load_structures(path))
 
         self.message.attempt(load)
+
+    def _add(self, name: str, frames: Sequence[ase.Atoms]) -> str:
+        """Put a file's structures on the desk."""
+        if len(frames) <= MOST_FRAMES:
+            self._model.add(_named(name, frames))
+            return f"Loaded {name}."
+        last = load_structures(frames[-1])[0]
+        self._model.add([(f"{name} [{len(frames) - 1}]", last)])
+        return f"Loaded the last of the {len(frames)} frames of {name}."
 
     def _save(self) -> None:
         def save() -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import ase
+import numpy as np
 from ase.data import chemical_symbols
 from traitlets import Any as AnyTrait
 from traitlets import Bool, Float, Int, observe
@@ -75,6 +76,7 @@ class StructureView(NGLCanvas):
         self._settling = False
         self._autoview = True
         self._shrunk = False
+        self._last_formula = np.zeros(0, dtype=int), ""
         self._packer = LayerPacker()
         self._gate = FrameGate(self._send_newest)
         self._pick_callbacks: list[Callable[[int], None]] = []
@@ -225,12 +227,20 @@ class StructureView(NGLCanvas):
         )
 
     def _caption(self, atoms: ase.Atoms) -> str:
-        parts = [atoms.get_chemical_formula("metal"), f"{len(atoms)} atoms"]
+        parts = [self._formula(atoms), f"{len(atoms)} atoms"]
         if self._live is not None:
             parts.append("live")
         elif self.max_frame > 0:
             parts.append(f"frame {self.frame + 1} of {self.max_frame + 1}")
         return " · ".join(parts)
+
+    def _formula(self, atoms: ase.Atoms) -> str:
+        """Of a thousand atoms it takes as long as the rest of the scene: kept."""
+        numbers, formula = self._last_formula
+        if not np.array_equal(numbers, atoms.numbers):
+            formula = atoms.get_chemical_formula("metal")
+            self._last_formula = atoms.numbers.copy(), formula
+        return formula
 
     def _on_ready(self, display: str) -> None:
         self._send_scene(sequence=_UNCOUNTED, display=display)

@@ -8,6 +8,9 @@ from traitlets import link
 
 from gnndesign_widgets.structure_view import Frames, StructureView
 
+_LONG = 500
+"""Frames that nobody plays one by one."""
+
 __all__ = ["Frames", "StructureView", "ViewerPanel"]
 
 
@@ -19,6 +22,7 @@ class ViewerPanel(ipywidgets.VBox):
             as long as the panel lives.
         play: steps through the frames.
         slider: the frame that is shown, from 0.
+        stride: frames from one that is played to the next; in long trajectories only.
     """
 
     def __init__(
@@ -37,7 +41,12 @@ class ViewerPanel(ipywidgets.VBox):
         )
         self.slider.layout.flex = "1 1 auto"
         self.slider.layout.min_width = "120px"
-        self.player = ipywidgets.HBox([self.play, self.slider])
+        self.stride = ipywidgets.BoundedIntText(
+            value=1, min=1, max=10**6, description="every", tooltip="Play every so many"
+        )
+        self.stride.style.description_width = "initial"
+        self.stride.layout.width = "110px"
+        self.player = ipywidgets.HBox([self.play, self.slider, self.stride])
         self.switches = ipywidgets.HBox(
             [
                 self._switch("show_bonds", "Bonds", "Draw bonds"),
@@ -53,6 +62,7 @@ class ViewerPanel(ipywidgets.VBox):
         # The player moves in the browser; a busy kernel does not hold it up.
         ipywidgets.jslink((self.play, "value"), (self.view, "frame"))
         ipywidgets.jslink((self.slider, "value"), (self.view, "frame"))
+        ipywidgets.jslink((self.stride, "value"), (self.play, "step"))
         self.view.observe(self._follow_length, "max_frame")
         self._follow_length()
         if frames is not None:
@@ -79,3 +89,4 @@ class ViewerPanel(ipywidgets.VBox):
         last = self.view.max_frame
         self.play.max = self.slider.max = last
         self.player.layout.display = "flex" if last > 0 else "none"
+        self.stride.layout.display = "" if last >= _LONG else "none"

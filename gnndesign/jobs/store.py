@@ -18,6 +18,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -28,12 +29,17 @@ from typing import Any
 import ase
 from filelock import FileLock
 
-from gnndesign.disk import data_folder, is_locked, write_atomically
+from gnndesign.disk import data_folder, is_locked, remove_partials, write_atomically
 from gnndesign.errors import JobError
 from gnndesign.jobs.spec import JobSpec
 from gnndesign.jobs.states import JobState, JobStatus, Wishes
-from gnndesign.simulation.trajectory import frame_file
-from gnndesign.structures.trajectory import TrajectoryFile
+from gnndesign.structures.trajectory import TrajectoryFile, frame_file
+
+_WRITTEN_WITHIN_S, _REMOVED_WITHIN_S = 60.0, 3600.0
+"""What is not complete, or not gone, after so long was left by a killed process."""
+
+_HALF_FOLDER = f".{'[0-9]' * 8}-{'[0-9]' * 6}-{'[0-9]' * 6}-*-{'[0-9a-f]' * 4}"
+"""The name of a job's folder that is being made or removed."""
 
 
 class JobStore:
@@ -232,6 +238,13 @@ class JobStore:
         hidden = self.folder.rename(self.folder.with_name(f".{self.job_id}"))
         shutil.rmtree(hidden)
 
+    def remove_leftovers(self) -> None:
+        """Remove what killed processes were writing; for the holder of the lock."""
+        remove_partials(self.checkpoint)
+        for name in ("status.json", "extend"):
+            # Others write these too, perhaps at this moment.
+            remove_partials(self.folder / name, older_than_s=_WRITTEN_WITHIN_S)
+
     def _written_status(self) -> JobStatus:
         path = self.folder / "status.json"
         try:
@@ -253,6 +266,16 @@ def list_jobs(home: Path | None = None) -> list[JobStore]:
         return []
     paths = sorted(folder.iterdir(), reverse=True)
     return list(_stores(path for path in paths if not path.name.startswith(".")))
+
+
+def remove_half_folders(home: Path | None = None) -> None:
+    """Remove the folders of jobs that killed processes were making or removing."""
+    before = time.time() - _REMOVED_WITHIN_S
+    for folder in jobs_folder(home).glob(_HALF_FOLDER):
+        # Others may do the same.
+        with suppress(OSError):
+            if folder.stat().st_mtime < before:
+                shutil.rmtree(folder)
 
 
 def _stores(folders: Iterable[Path]) -> Iterator[JobStore]:

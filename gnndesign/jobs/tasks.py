@@ -20,7 +20,8 @@ from gnndesign.simulation.checkpoint import save_state
 from gnndesign.simulation.dynamics import dynamics_stepper, with_masses
 from gnndesign.simulation.relaxation import relaxation_stepper
 from gnndesign.simulation.results import SCALARS
-from gnndesign.simulation.run import Run, resume, run
+from gnndesign.simulation.run import resume, run
+from gnndesign.simulation.running import Run
 from gnndesign.simulation.trajectory import TrajectoryFolder
 
 CHECKPOINT_EVERY_S = 2.0
@@ -39,19 +40,26 @@ def run_simulation(
     """
     stepper = _stepper(spec)
     wanted = int(spec.parameters["steps"])
-    every = int(spec.parameters.get("record_every", 1))
     going = _start_or_resume(store, spec, stepper, potential, control.total or wanted)
     if len(going.refused) == len(spec.structures):
         raise going.refused[0]
     frames = TrajectoryFolder(store.trajectory_folder)
-    written: RunProgress | None = None
+    told: RunProgress | None = None
+    last_save = time.monotonic()
 
     def save() -> None:
-        if written is None:
-            return  # Nothing new; without a checkpoint the run starts anew.
-        save_state(store.checkpoint, _reported(going, written, every))
+        # Before anything was told, a run without a checkpoint starts anew.
+        if told is not None:
+            save_state(store.checkpoint, told)
 
     def before_step() -> None:
+        nonlocal told, last_save
+        # Every snapshot of this moment and of those before is on disk by now.
+        told = going.progress
+        if time.monotonic() - last_save > CHECKPOINT_EVERY_S:
+            with control.guard:
+                save()
+            last_save = time.monotonic()
         going.max_steps = control.total or wanted
         control.count(_steps_done(going))
         if control.should_stop():
@@ -59,22 +67,18 @@ def run_simulation(
 
     control.save = save
     going.before_step = before_step
-    last_save = time.monotonic()
     try:
         with MetricsWriter(store) as metrics:
             for snapshot in going:
                 with control.guard:
                     frames.write(snapshot)
                     metrics.write(snapshot)
-                    written = going.progress
-                    if time.monotonic() - last_save > CHECKPOINT_EVERY_S:
-                        save()
-                        last_save = time.monotonic()
                 if int(snapshot.step.max()) >= going.max_steps:
                     # The last chance to be given more steps.
                     control.hear()
                     going.max_steps = control.total or wanted
                 yield _progress(spec, snapshot, going)
+        told = going.progress
         with control.guard:
             save()
     finally:
@@ -187,20 +191,6 @@ def _start_or_resume(
     if store.checkpoint.is_file():
         begin = partial(resume, store.checkpoint)
     return begin(stepper, potential, structures, max_steps=max_steps, every=every)
-
-
-def _reported(going: Run, written: RunProgress, every: int) -> RunProgress:
-    """The latest progress with nothing before it that still has to be written.
-
-    A run takes on a state before it gives the state's snapshot. Asked in between, from
-    another thread, this is the progress of the last snapshot that was written.
-    """
-    now = going.progress
-    if now.members is None or len(now.ended) != len(written.ended):
-        return written
-    same = now.parked is written.parked and now.n_entered == written.n_entered
-    is_due = bool((now.members.step % every == 0).any())
-    return now if same and not is_due else written
 
 
 def _steps_done(going: Run) -> int:

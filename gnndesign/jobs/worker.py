@@ -20,7 +20,12 @@ from gnndesign.jobs.control import Control, Progress
 from gnndesign.jobs.local import start_worker, worker_lock
 from gnndesign.jobs.spec import JobKind, JobSpec
 from gnndesign.jobs.states import JobState, JobStatus
-from gnndesign.jobs.store import JobStore, jobs_folder, list_jobs
+from gnndesign.jobs.store import (
+    JobStore,
+    jobs_folder,
+    list_jobs,
+    remove_half_folders,
+)
 from gnndesign.jobs.tasks import run_search, run_simulation
 from gnndesign.potentials.base import Potential
 from gnndesign.potentials.catalog import choose_device, load_potential
@@ -45,6 +50,7 @@ class Worker:
 
     def serve(self) -> None:
         """Run jobs until told to end, idle for too long, or without a home folder."""
+        remove_half_folders(self.home)
         idle_since = time.monotonic()
         lock = _inode(self.home / "worker.lock")
         while time.monotonic() - idle_since < IDLE_S and not self.is_unwanted:
@@ -68,6 +74,7 @@ class Worker:
             with store.lock():
                 # It may have been stopped, or run by another worker, since it was seen.
                 if store.status().state is JobState.QUEUED:
+                    store.remove_leftovers()
                     self._run_or_report(store)
         except (JobError, OSError) as error:
             # Its folder was removed or cannot be written to; `Timeout` is an OSError.

@@ -135,7 +135,7 @@ class CellFreedom:
 def exponential(
     symmetric: Float[Tensor, "n_systems 3 3"],
 ) -> Float[Tensor, "n_systems 3 3"]:
-    """exp of symmetric matrices, each by itself.
+    """Exp of symmetric matrices, each by itself.
 
     `torch.linalg.matrix_exp` chooses its method for all of a batch together, so that
     its last digits depend on the company.

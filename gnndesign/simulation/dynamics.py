@@ -27,7 +27,8 @@ from gnndesign.simulation.results import (
     not_run,
 )
 from gnndesign.simulation.room import Room
-from gnndesign.simulation.run import Run, start_or_resume
+from gnndesign.simulation.run import start_or_resume
+from gnndesign.simulation.running import Run
 from gnndesign.simulation.schedule import check_count
 
 ENSEMBLES: dict[str, type[Dynamics]] = {"nve": NVE, "langevin": Langevin}

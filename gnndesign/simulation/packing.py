@@ -18,7 +18,8 @@ from gnndesign.potentials.base import Potential
 from gnndesign.simulation.base import Snapshot, Stepper
 from gnndesign.simulation.evaluation import Evaluator
 from gnndesign.simulation.room import Room
-from gnndesign.simulation.run import Run, run
+from gnndesign.simulation.run import run
+from gnndesign.simulation.running import Run
 
 
 class Queue:

@@ -18,6 +18,7 @@ from gnndesign.simulation.base import Snapshot, Status
 from gnndesign.simulation.cell import CellFreedom, CellMode
 from gnndesign.simulation.checkpoint import Checkpoints
 from gnndesign.simulation.fire import FIRE
+from gnndesign.simulation.lbfgs import LBFGS
 from gnndesign.simulation.results import (
     History,
     Recorder,
@@ -26,9 +27,10 @@ from gnndesign.simulation.results import (
     not_run,
 )
 from gnndesign.simulation.room import Room
-from gnndesign.simulation.run import Run, start_or_resume
+from gnndesign.simulation.run import start_or_resume
+from gnndesign.simulation.running import Run
 
-METHODS = ("fire",)
+METHODS = ("fire", "lbfgs")
 """What `method` may be."""
 
 
@@ -87,7 +89,7 @@ def relaxation_stepper(
     max_force: float = 0.01,
     pressure_GPa: float = 0.0,
     fixed_axes: str = "",
-) -> FIRE:
+) -> FIRE | LBFGS:
     """The stepper of a method's name; the parameters are those of `relax`.
 
     Raises:
@@ -102,6 +104,8 @@ def relaxation_stepper(
     match method:
         case "fire":
             return FIRE(max_force=max_force, cell=freedom)
+        case "lbfgs":
+            return LBFGS(max_force=max_force, cell=freedom)
         case _:
             raise ParameterError(
                 f"Wanted method in {', '.join(map(repr, METHODS))}, got {method!r}."
@@ -147,7 +151,7 @@ def relax(
             and then the cell force counts in the test of convergence.
         max_force: eV/Å.
         max_steps: most steps of a structure.
-        method: "fire".
+        method: "fire" or "lbfgs".
         pressure_GPa: target pressure, positive under compression.
         fixed_axes: lattice vectors that keep length and direction, as in "c" or "ab".
         room: how much goes into one batch; None for what the memory allows.

@@ -12,7 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from jaxtyping import Float, Int
 
 from gnndesign.simulation.base import Snapshot, Status
-from gnndesign.simulation.run import Run
+from gnndesign.simulation.running import Run
 from gnndesign.simulation.trajectory import TrajectoryFolder, frame
 
 

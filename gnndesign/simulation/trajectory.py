@@ -11,7 +11,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from gnndesign.errors import ParameterError, StructureError
 from gnndesign.simulation.base import Snapshot
-from gnndesign.structures.trajectory import TrajectoryFile
+from gnndesign.structures.trajectory import TrajectoryFile, frame_file
 from gnndesign.structures.ulm import FrameLog
 
 CONTENTS = ("full", "compact")
@@ -74,13 +74,12 @@ class TrajectoryFolder:
             StructureError: a file holds frames of another structure.
             OSError: a frame could not be written; those before it are as they were.
         """
-        steps = np.broadcast_to(np.asarray(snapshot.step), len(snapshot.ids))
         for index, system in enumerate(snapshot.ids.tolist()):
             if system not in self._logs:
                 self._logs[system] = self._open(system, snapshot, index)
             log = self._logs[system]
             last_step = log.last.get("info", {}).get("step", -1)
-            if steps[index] > last_step and _is_finite(snapshot, index):
+            if snapshot.step[index] > last_step and _is_finite(snapshot, index):
                 log.append(self._item(snapshot, index, with_header=log.n_items == 0))
 
     def close(self) -> None:
@@ -130,11 +129,6 @@ class TrajectoryFolder:
         return item
 
 
-def frame_file(folder: Path, system: int) -> Path:
-    """Where the frames of a structure lie."""
-    return folder / f"{system:05d}.traj"
-
-
 def _scalars(snapshot: Snapshot, index: int) -> dict[str, Any]:
     """Results of a structure that are not per atom, as ASE names them."""
     scalars: dict[str, Any] = {"energy": float(snapshot.energy[index])}
@@ -146,10 +140,8 @@ def _scalars(snapshot: Snapshot, index: int) -> dict[str, Any]:
 
 
 def _moment(snapshot: Snapshot, index: int) -> dict[str, Any]:
-    n_systems = len(snapshot.ids)
-    step = np.broadcast_to(np.asarray(snapshot.step), n_systems)[index]
-    time_fs = np.broadcast_to(np.asarray(snapshot.time_fs), n_systems)[index]
-    return {"step": int(step), "time_fs": float(time_fs)}
+    step, time_fs = int(snapshot.step[index]), float(snapshot.time_fs[index])
+    return {"step": step, "time_fs": time_fs}
 
 
 def _is_finite(snapshot: Snapshot, index: int) -> bool:

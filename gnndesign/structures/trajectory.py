@@ -65,6 +65,11 @@ class TrajectoryFile(Sequence[ase.Atoms]):
             self._reader.close()
 
 
+def frame_file(folder: Path, system: int) -> Path:
+    """Where the frames of a structure lie."""
+    return folder / f"{system:05d}.traj"
+
+
 class _Reader(ASEReader):
     """ASE's reader, over the frames that are whole."""
 

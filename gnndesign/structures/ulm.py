@@ -170,21 +170,25 @@ class FrameLog:
                 is as it was before.
             ValueError: a number outside the arrays is not finite.
         """
-        mode = "r+b" if self.n_items else "wb"
-        with self.path.open(mode, buffering=0) as file:
+        begins = self.n_items == 0
+        # The file appears with its first item, so that whoever finds it can read it.
+        path = self.path.with_name(f".{self.path.name}") if begins else self.path
+        with path.open("wb" if begins else "r+b", buffering=0) as file:
             try:
-                if self.n_items == 0:
+                if begins:
                     _write(file, 0, _MAGIC + _int64(_VERSION, 0, _HEAD, -1))
                 self._append(file, item)
             except OSError as error:
                 with suppress(OSError):
-                    file.truncate(self._end if self.n_items else 0)
+                    file.truncate(0 if begins else self._end)
                 raise OSError(
                     error.errno,
                     f"{error.strerror or error}: frame {self.n_items} was not written; "
                     "those before it are whole. Make room there and go on",
                     str(self.path),
                 ) from error
+        if begins:
+            path.replace(self.path)
 
     def _append(self, file: IO[bytes], item: Mapping[str, Any]) -> None:
         arrays: list[bytes] = []

@@ -14,6 +14,7 @@ from gnndesign.simulation.cell import CellFreedom, CellMode
 from gnndesign.simulation.checkpoint import load_state, save_state
 from gnndesign.simulation.fire import FIRE
 from gnndesign.simulation.langevin import Langevin
+from gnndesign.simulation.lbfgs import LBFGS
 from gnndesign.simulation.nve import NVE
 from gnndesign.simulation.run import resume, run
 
@@ -21,6 +22,12 @@ STEPPERS = {
     "fire": FIRE(max_force=1e-12),
     "fire with cell": FIRE(
         max_force=1e-12, cell=CellFreedom(mode=CellMode.FULL, pressure_GPa=0.1)
+    ),
+    "lbfgs": LBFGS(max_force=1e-12, max_displacement=0.01),
+    "lbfgs with cell": LBFGS(
+        max_force=1e-12,
+        max_displacement=0.01,
+        cell=CellFreedom(mode=CellMode.FULL, pressure_GPa=0.1),
     ),
     "nve": NVE(timestep_fs=4.0, temperature_K=60.0, seed=3),
     "langevin": Langevin(timestep_fs=4.0, temperature_K=60.0, seed=3),

@@ -148,6 +148,21 @@ def test_what_was_never_computed_is_no_frame(snapshots, tmp_path, name, value):
             assert np.isfinite(result).all()
 
 
+def test_structures_of_one_batch_may_be_at_different_steps(snapshots, tmp_path):
+    moments = [
+        replace(
+            snapshot,
+            step=np.array([k, 10 * (k // 2)]),
+            time_fs=np.array([3.0 * k, 30.0 * (k // 2)]),
+        )
+        for k, snapshot in enumerate(snapshots)
+    ]
+    crystal, molecule = written(moments, tmp_path)
+    assert [f.info["step"] for f in crystal] == [0, 1, 2, 3, 4, 5]
+    assert [f.info["step"] for f in molecule] == [0, 10, 20]
+    assert [f.info["time_fs"] for f in molecule] == [0.0, 30.0, 60.0]
+
+
 def test_frames_of_another_structure_are_not_mixed_in(snapshots, tmp_path):
     written(snapshots[:2], tmp_path)
     other = replace(snapshots[3], atomic_numbers=snapshots[3].atomic_numbers * 2)
