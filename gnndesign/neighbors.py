@@ -176,7 +176,7 @@ class VerletList:
             shifts=torch.cat([x.edges.shifts for x in lists]),
             cutoff=first.edges.cutoff,
         )
-        reference = _side_by_side([x.reference for x in lists])
+        reference = AtomicBatch.concatenate([x.reference for x in lists])
         return replace(first, edges=edges, reference=reference)
 
     def update(self, batch: AtomicBatch) -> VerletList:
@@ -278,19 +278,3 @@ def _farthest(
     squared = np.einsum("ni,ni->n", moved, moved)
     starts = np.searchsorted(index, np.arange(batch.n_systems))
     return np.sqrt(np.maximum.reduceat(squared, starts)).astype(float)
-
-
-def _side_by_side(batches: Sequence[AtomicBatch]) -> AtomicBatch:
-    systems = np.cumsum([0, *(batch.n_systems for batch in batches)]).tolist()
-    return AtomicBatch(
-        positions=torch.cat([batch.positions for batch in batches]),
-        cell=torch.cat([batch.cell for batch in batches]),
-        pbc=torch.cat([batch.pbc for batch in batches]),
-        atomic_numbers=torch.cat([batch.atomic_numbers for batch in batches]),
-        system_index=torch.cat(
-            [
-                batch.system_index + start
-                for batch, start in zip(batches, systems, strict=False)
-            ]
-        ),
-    )
