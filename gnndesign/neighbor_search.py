@@ -1,6 +1,9 @@
-"""The neighbor search on a device, for all structures of a batch at once.
+"""Two neighbor searches: `search_on_host` and `search_on_device`.
 
-Every structure is cut into bins along its lattice planes, at least a cutoff thick where
+On the host vesin's cell list takes one structure after the other. It visits every bin,
+so a structure with many empty ones is left to the other search.
+
+On a device all structures of a batch are searched at once. Every structure is cut into bins along its lattice planes, at least a cutoff thick where
 the cell is; then a bin and its images within reach hold all neighbors of an atom. A cell
 thinner than the cutoff is one bin with more images in reach. Atoms are sorted by bin, so
 that no table of bins is needed and memory does not depend on how empty the space is.
@@ -9,12 +12,19 @@ Time and memory are linear in the number of atoms.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
+import vesin
+from ase.geometry import complete_cell
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+_BINS_TO_SPARE = 100
+"""So many bins more than atoms make a structure sparse."""
 
 _MOST_BINS = 1024
 """Along one axis, so that the number of a bin always fits into 64 bits."""
@@ -26,7 +36,84 @@ _TARGETS_AT_ONCE = 1 << 18
 """Bins looked into at a time. With ten atoms in each a step takes half a gigabyte."""
 
 
-def search(
+def search_on_host(
+    positions: Float[np.ndarray, "n_atoms 3"],
+    cell: Float[np.ndarray, "n_systems 3 3"],
+    pbc: Bool[np.ndarray, "n_systems 3"],
+    system_index: Int[np.ndarray, " n_atoms"],
+    cutoff: float,
+) -> tuple[
+    Int[np.ndarray, " n_edges"],
+    Int[np.ndarray, " n_edges"],
+    Int[np.ndarray, "n_edges 3"],
+]:
+    """Centers (ascending), neighbors and shifts of all pairs closer than `cutoff` (Å).
+
+    The pairs of a structure, and their order, do not depend on the rest of the batch.
+    """
+    finder = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
+    starts = np.searchsorted(system_index, np.arange(len(cell) + 1)).tolist()
+    # Cheaper than to look at every structure; an open one may extend anywhere.
+    lengths = np.sqrt(np.einsum("nki,nki->nk", cell, cell))
+    is_large = np.maximum(lengths / cutoff, 1.0).prod(1) > _BINS_TO_SPARE
+    is_large |= ~pbc.all(1)
+    # A batch may be empty: everything in it has ended.
+    found: list[Sequence[np.ndarray]] = [] if len(cell) else [_NO_PAIRS]
+    for system, (start, stop) in enumerate(pairwise(starts)):
+        points, periodic = positions[start:stop], pbc[system]
+        box = cell[system]
+        if not periodic.all():
+            # Vectors along open axes may be anything, as here they mean nothing.
+            box = complete_cell(np.where(periodic[:, None], box, 0.0))
+        if is_large[system] and _is_sparse(points, box, periodic, cutoff):
+            i, j, shift = _search_sparse(points, box, periodic, cutoff)
+        else:
+            i, j, shift = finder.compute(
+                points=points, box=box, periodic=periodic, quantities="ijS"
+            )
+        # Unsigned and 32-bit integers, which torch does not index with.
+        found.append([i.view(np.int64) + start, j.view(np.int64) + start, shift])
+    columns = zip(*found, strict=True)
+    i, j, shift = found[0] if len(found) == 1 else map(np.concatenate, columns)
+    return i, j, shift.astype(np.int64)
+
+
+def _is_sparse(
+    positions: np.ndarray, box: np.ndarray, pbc: np.ndarray, cutoff: float
+) -> bool:
+    """Whether most bins of a cell list are empty.
+
+    Then vesin takes seconds, even for a few atoms far apart in a wire.
+    """
+    planes = np.linalg.inv(box)
+    span = np.where(pbc, 1.0, np.ptp(positions @ planes, axis=0))
+    length = span / np.sqrt((planes * planes).sum(0))
+    n_bins = np.maximum(length / cutoff, 1.0).prod()
+    return bool(n_bins > _BINS_TO_SPARE + len(positions))
+
+
+def _search_sparse(
+    positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float
+) -> Sequence[np.ndarray]:
+    index = torch.zeros(len(positions), dtype=torch.int64)
+    found = search_on_device(
+        torch.from_numpy(positions),
+        torch.from_numpy(cell[None]),
+        torch.from_numpy(pbc[None]),
+        index,
+        cutoff,
+    )
+    return [part.numpy() for part in found]
+
+
+_NO_PAIRS = (
+    np.zeros(0, np.int64),
+    np.zeros(0, np.int64),
+    np.zeros((0, 3), np.int32),
+)
+
+
+def search_on_device(
     positions: Float[Tensor, "n_atoms 3"],
     cell: Float[Tensor, "n_systems 3 3"],
     pbc: Bool[Tensor, "n_systems 3"],
