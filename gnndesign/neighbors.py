@@ -51,10 +51,13 @@ class NeighborList:
     def vectors(self, batch: AtomicBatch) -> Float[Tensor, "n_edges 3"]:
         """(n_edges, 3) Å, r_j + shift @ cell - r_i; differentiable in `batch`."""
         shifts = self.shifts.to(batch.cell.dtype)
-        if batch.n_systems == 1:
+        # The quicker way sums a derivative by the cell in another order; whatever the
+        # batch, that is to be the same to the last bit.
+        if batch.n_systems == 1 and not batch.cell.requires_grad:
             offsets = shifts @ batch.cell[0]
         else:
-            cell = batch.cell[batch.system_index[self.centers]]
+            owner = batch.system_index.index_select(0, self.centers)
+            cell = batch.cell.index_select(0, owner)
             offsets = torch.einsum("ni,nij->nj", shifts, cell)
         # Faster than indexing with square brackets.
         there = batch.positions.index_select(0, self.neighbors)
@@ -83,6 +86,23 @@ class NeighborList:
             vectors -= positions.take(i, 0)
             np.einsum("ni,ni->n", vectors, vectors, out=squared[part])
         return torch.from_numpy(squared)
+
+    def in_order(self) -> NeighborList:
+        """The same pairs by center, then neighbor, then shift."""
+        if self.n_edges == 0:
+            return self
+        low, high = self.shifts.amin(0), self.shifts.amax(0)
+        key = self.neighbors + self.centers * (self.neighbors.max() + 1)
+        for axis in range(3):
+            width = high[axis] - low[axis] + 1
+            key = key * width + (self.shifts[:, axis] - low[axis])
+        order = torch.argsort(key, stable=True)
+        return replace(
+            self,
+            centers=self.centers.index_select(0, order),
+            neighbors=self.neighbors.index_select(0, order),
+            shifts=self.shifts.index_select(0, order),
+        )
 
     def within(self, batch: AtomicBatch, cutoff: float) -> NeighborList:
         """Only the pairs that are closer than `cutoff` (Å) in `batch`."""
@@ -130,8 +150,8 @@ class VerletList:
     apart (σ_min: smallest singular value). Where that falls below the cutoff the
     structure is searched anew; in a cell at rest, when an atom has moved half the skin.
 
-    Whatever has been searched when, the pairs and their order are those that one search
-    finds in `reference`: a list built from it continues a run to the last bit.
+    The pairs within the cutoff come in an order of their own, whatever was searched when
+    and in whose company: sums over them are the same to the last bit.
 
     Attributes:
         edges: all pairs within cutoff + skin of the reference geometry.
@@ -149,7 +169,7 @@ class VerletList:
     def build(cls, batch: AtomicBatch, cutoff: float, skin: float) -> VerletList:
         """Find the pairs of `batch` within cutoff + skin (Å)."""
         return cls(
-            edges=find_neighbors(batch, cutoff + skin),
+            edges=find_neighbors(batch, cutoff + skin).in_order(),
             reference=batch,
             cutoff=cutoff,
             skin=skin,
@@ -228,7 +248,7 @@ class VerletList:
         self, batch: AtomicBatch, due: Bool[Tensor, " n_systems"]
     ) -> VerletList:
         """The structures for which `due` is true are searched anew."""
-        found = find_neighbors(batch.select(due), self.cutoff + self.skin)
+        found = find_neighbors(batch.select(due), self.cutoff + self.skin).in_order()
         atom_is_due = due.numpy()[batch.system_index.numpy()]
         place = np.flatnonzero(atom_is_due)
         old = self.edges

@@ -263,7 +263,9 @@ class EnergyModel(Potential):
         symmetric = 0.5 * (strain + strain.mT)
         strained = batch.with_geometry(
             positions=positions
-            + torch.einsum("ni,nij->nj", positions, symmetric[batch.system_index]),
+            + torch.einsum(
+                "ni,nij->nj", positions, symmetric.index_select(0, batch.system_index)
+            ),
             cell=batch.cell + batch.cell @ symmetric,
         )
         with torch.enable_grad():

@@ -57,8 +57,19 @@ def assert_same_results(some, others):
 
 @pytest.mark.parametrize("room", [Room(atoms=1), Room(atoms=12), Room(atoms=20)])
 def test_results_do_not_depend_on_the_room(crystals, lennard_jones, room):
-    together = relax(crystals, lennard_jones, cell="full", max_force=1e-3)
-    packed = relax(crystals, lennard_jones, cell="full", max_force=1e-3, room=room)
+    together = relax(crystals, lennard_jones, max_force=1e-3)
+    packed = relax(crystals, lennard_jones, max_force=1e-3, room=room)
+    assert_same_results(packed, together)
+
+
+def test_relaxed_cells_of_a_network_do_not_depend_on_the_room(sevennet_0):
+    structures = [bulk("Si"), bulk("NaCl", "rocksalt", 5.6), bulk("Cu", cubic=True)]
+    for seed, atoms in enumerate(structures):
+        atoms.rattle(0.08, seed=seed)
+    options = {"cell": "full", "max_force": 0.02, "method": "fire"}
+    together = relax(structures, sevennet_0, **options)
+    packed = relax(structures, sevennet_0, **options, room=Room(atoms=4))
+    assert all(result.converged for result in together)
     assert_same_results(packed, together)
 
 
@@ -101,9 +112,9 @@ def test_who_waits_enters_as_soon_as_there_is_room(argon, sheared, lennard_jones
 def test_a_batch_that_does_not_fit_is_halved_and_its_results_stay(
     crystals, lennard_jones, error
 ):
-    expected = relax(crystals, lennard_jones, cell="full", max_force=1e-3)
+    expected = relax(crystals, lennard_jones, max_force=1e-3)
     cramped = Cramped(20, error)
-    found = relax(crystals, cramped, cell="full", max_force=1e-3)
+    found = relax(crystals, cramped, max_force=1e-3)
     assert_same_results(found, expected)
     # What did not fit once is not tried again.
     assert sum(n > 20 for n in cramped.calls) <= 3
