@@ -19,7 +19,7 @@ from gnndesign.simulation.observables import (
 )
 from gnndesign.simulation.observables.storage import load_tree, save_tree
 from gnndesign.simulation.run import run
-from gnndesign.simulation.trajectory import frame_file
+from gnndesign.structures.trajectory import frame_file
 
 ALL = {
     "averages": {},
@@ -138,7 +138,7 @@ def test_equilibration_is_skipped(snapshots):
     later = Observables.create(ALL)
     for snapshot in snapshots:
         observables.add(snapshot)
-        if float(np.max(snapshot.time_fs)) >= 100.0:
+        if snapshot.time_fs[0] >= 100.0:
             later.add(snapshot)
     assert_identical(observables.results(1), later.results(1))
     averages = observables.results(1).averages
@@ -154,8 +154,9 @@ def test_a_structure_without_a_usable_energy_says_nothing(snapshots):
     assert observables.results(1).averages.temperature_K.n_samples == 1
 
 
-def test_frames_on_disk_say_the_same_as_the_run(argon, lennard_jones, tmp_path):
-    structures = [argon(), argon("Kr", repeats=(2, 1, 1), a=5.7)]
+def test_frames_on_disk_say_the_same_as_the_run(argon, trimer, lennard_jones, tmp_path):
+    dimer = ase.Atoms("Ar2", [[0, 0, 0], [2.5, 1.8, 2.6]])
+    structures = [argon(), trimer, dimer]
     for stepper_name in ("nve", "langevin"):
         folder = tmp_path / stepper_name
         live = Observables.create(ALL, skip_fs=20.0)
@@ -170,7 +171,7 @@ def test_frames_on_disk_say_the_same_as_the_run(argon, lennard_jones, tmp_path):
             trajectory=folder,
             on_snapshot=live.add,
         )
-        for system in (0, 1):
+        for system in range(3):
             found = observe(frame_file(folder, system), ALL, skip_fs=20.0)
             expected = live.results(system)
             # The volume is computed in another way.
@@ -181,6 +182,9 @@ def test_frames_on_disk_say_the_same_as_the_run(argon, lennard_jones, tmp_path):
             for field in fields(found.averages):
                 one = getattr(found.averages, field.name)
                 other = getattr(expected.averages, field.name)
+                if other is None:
+                    assert one is None
+                    continue
                 assert one.n_samples == other.n_samples
                 assert one.mean == pytest.approx(other.mean, rel=1e-6, abs=1e-12)
 
