@@ -2,7 +2,7 @@
 
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import ase.build
@@ -195,12 +195,24 @@ MOMENTS["dynamics"] = MOMENTS["relax"]
 
 def kill_worker(home):
     """Every worker of a home folder, also one that is only starting."""
-    for process in psutil.process_iter(["cmdline"]):
-        if str(home) in (process.info["cmdline"] or []):
-            process.kill()
-            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                time.sleep(0.001)
-    assert not worker_is_alive(home)
+    killed = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(home) in (process.info["cmdline"] or [])
+    ]
+    for process in killed:
+        process.kill()
+    deadline = time.monotonic() + 20.0
+    # Its files close when the last of its threads has ended.
+    while any(map(is_there, killed)) or worker_is_alive(home):
+        assert time.monotonic() < deadline, "does not die"
+        time.sleep(0.005)
+
+
+def is_there(process):
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 @contextmanager
