@@ -60,7 +60,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--ensemble",
         default="langevin",
-        choices=("nve", "langevin"),
+        choices=("nve", "langevin", "nose_hoover", "bussi"),
         help="constant energy or temperature (default: %(default)s)",
     )
     for name, default, unit in (

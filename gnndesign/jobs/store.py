@@ -86,6 +86,16 @@ class JobStore:
         return self.folder / "checkpoint.npz"
 
     @property
+    def observables_file(self) -> Path:
+        """All that observables have collected, to go on from."""
+        return self.folder / "observables.npz"
+
+    @property
+    def results_file(self) -> Path:
+        """What observables know by now, for whoever watches."""
+        return self.folder / "results.npz"
+
+    @property
     def trajectory_folder(self) -> Path:
         """Where the frames are."""
         return self.folder / "trajectory"
@@ -240,7 +250,8 @@ class JobStore:
 
     def remove_leftovers(self) -> None:
         """Remove what killed processes were writing; for the holder of the lock."""
-        remove_partials(self.checkpoint)
+        for path in (self.checkpoint, self.observables_file, self.results_file):
+            remove_partials(path)
         for name in ("status.json", "extend"):
             # Others write these too, perhaps at this moment.
             remove_partials(self.folder / name, older_than_s=_WRITTEN_WITHIN_S)

@@ -7,10 +7,12 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from typing import IO, Any
 
 from gnndesign.jobs.control import Control, Progress
+from gnndesign.jobs.observing import ObservedJob
 from gnndesign.jobs.spec import JobKind, JobSpec
 from gnndesign.jobs.store import JobStore
 from gnndesign.potentials.base import Potential
@@ -36,20 +38,19 @@ def run_simulation(
     Frames and metrics are flushed as they come. After the death of a worker the run
     goes on from the last checkpoint; what lies behind it on disk is computed again,
     identically, and not written twice. A checkpoint never lies ahead of what is
-    written.
+    written, or of what the observables have seen.
     """
-    stepper = _stepper(spec)
     wanted = int(spec.parameters["steps"])
-    going = _start_or_resume(store, spec, stepper, potential, control.total or wanted)
-    if len(going.refused) == len(spec.structures):
-        raise going.refused[0]
-    frames = TrajectoryFolder(store.trajectory_folder)
+    going = _start_or_resume(store, spec, potential, control.total or wanted)
+    _name_refused(store, going)
+    observed = ObservedJob(store, spec)
     told: RunProgress | None = None
     last_save = time.monotonic()
 
     def save() -> None:
         # Before anything was told, a run without a checkpoint starts anew.
         if told is not None:
+            observed.save()
             save_state(store.checkpoint, told)
 
     def before_step() -> None:
@@ -67,22 +68,24 @@ def run_simulation(
 
     control.save = save
     going.before_step = before_step
-    try:
-        with MetricsWriter(store) as metrics:
-            for snapshot in going:
-                with control.guard:
-                    frames.write(snapshot)
-                    metrics.write(snapshot)
-                if int(snapshot.step.max()) >= going.max_steps:
-                    # The last chance to be given more steps.
-                    control.hear()
-                    going.max_steps = control.total or wanted
-                yield _progress(spec, snapshot, going)
+    with (
+        closing(TrajectoryFolder(store.trajectory_folder)) as frames,
+        MetricsWriter(store) as metrics,
+    ):
+        for snapshot in going:
+            with control.guard:
+                frames.write(snapshot)
+                metrics.write(snapshot)
+                observed.add(snapshot)
+            if int(snapshot.step.max()) >= going.max_steps:
+                # The last chance to be given more steps.
+                control.hear()
+                going.max_steps = control.total or wanted
+            yield _progress(spec, snapshot, going)
         told = going.progress
         with control.guard:
             save()
-    finally:
-        frames.close()
+            observed.tell()
 
 
 def run_search(
@@ -154,6 +157,15 @@ class MetricsWriter:
             self._file.write(json.dumps(_row(snapshot, index, system)) + "\n")
         self._file.flush()
 
+    def refuse(self, system: int, reason: str) -> None:
+        """Say once why a structure was left out."""
+        assert self._file is not None, "used as a context manager"
+        if system not in self._last:
+            self._last[system] = 0, Status.REFUSED.name
+            nothing = dict.fromkeys(("time_fs", *SCALARS))
+            row = {"id": system, "step": 0, **nothing, "status": Status.REFUSED.name}
+            self._file.write(json.dumps({**row, "message": reason}) + "\n")
+
 
 def _row(snapshot: Snapshot, index: int, system: int) -> dict[str, Any]:
     scalars = {name: float(getattr(snapshot, name)[index]) for name in SCALARS}
@@ -170,7 +182,7 @@ def _row(snapshot: Snapshot, index: int, system: int) -> dict[str, Any]:
 
 def _stepper(spec: JobSpec) -> Stepper[Any]:
     parameters = dict(spec.parameters)
-    for name in ("steps", "record_every", "masses"):
+    for name in ("steps", "record_every", "masses", "observe", "observe_after_fs"):
         parameters.pop(name, None)
     if spec.kind is JobKind.RELAX:
         return relaxation_stepper(**parameters)
@@ -180,7 +192,6 @@ def _stepper(spec: JobSpec) -> Stepper[Any]:
 def _start_or_resume(
     store: JobStore,
     spec: JobSpec,
-    stepper: Stepper[Any],
     potential: Potential,
     max_steps: int,
 ) -> Run:
@@ -190,7 +201,18 @@ def _start_or_resume(
     begin = run
     if store.checkpoint.is_file():
         begin = partial(resume, store.checkpoint)
-    return begin(stepper, potential, structures, max_steps=max_steps, every=every)
+    return begin(
+        _stepper(spec), potential, structures, max_steps=max_steps, every=every
+    )
+
+
+def _name_refused(store: JobStore, going: Run) -> None:
+    """Say of each structure that was left out why; raise that if none is left."""
+    with MetricsWriter(store) as metrics:
+        for system, reason in going.refused.items():
+            metrics.refuse(system, str(reason))
+    if len(going.refused) == len(store.spec.structures):
+        raise going.refused[0]
 
 
 def _steps_done(going: Run) -> int:

@@ -15,8 +15,10 @@ from ase.data import atomic_numbers
 from gnndesign.errors import ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.simulation.base import Snapshot, Status
+from gnndesign.simulation.bussi import Bussi
 from gnndesign.simulation.checkpoint import Checkpoints
 from gnndesign.simulation.langevin import Langevin
+from gnndesign.simulation.nose_hoover import NoseHoover
 from gnndesign.simulation.nve import NVE
 from gnndesign.simulation.packing import Room
 from gnndesign.simulation.phase_space import Dynamics
@@ -30,7 +32,12 @@ from gnndesign.simulation.results import (
 from gnndesign.simulation.run import Run, start_or_resume
 from gnndesign.simulation.schedule import check_count
 
-ENSEMBLES: dict[str, type[Dynamics]] = {"nve": NVE, "langevin": Langevin}
+ENSEMBLES: dict[str, type[Dynamics]] = {
+    "nve": NVE,
+    "langevin": Langevin,
+    "nose_hoover": NoseHoover,
+    "bussi": Bussi,
+}
 """What `ensemble` may be."""
 
 
@@ -76,6 +83,10 @@ class DynamicsOptions(TypedDict, total=False):
     on_snapshot: Callable[[Snapshot], None] | None
     should_stop: Callable[[], bool] | None
     friction_per_ps: Any
+    relaxation_time_fs: Any
+    chain_length: int
+    chain_order: int
+    chain_substeps: int
 
 
 def dynamics_stepper(ensemble: str, **parameters: Any) -> Dynamics:
@@ -142,7 +153,9 @@ def molecular_dynamics(
             used where they have any, else Maxwell-Boltzmann ones are drawn.
             Constraints `FixAtoms` and `FixCom` are kept.
         potential: gives the forces.
-        ensemble: "nve" (velocity Verlet) or "langevin" (constant temperature).
+        ensemble: "nve" (velocity Verlet, constant energy); at constant temperature
+            "langevin", "nose_hoover" (deterministic) or "bussi" (stochastic velocity
+            rescaling).
         temperature_K: of the thermostat, and of the drawn momenta; a number, a `Ramp`,
             or one of these for each structure.
         timestep_fs: fs; a number, or one for each structure.
@@ -156,7 +169,8 @@ def molecular_dynamics(
         on_snapshot: called with every recorded snapshot.
         should_stop: asked after every recorded snapshot.
         **more: further parameters of the ensemble, as its class has them:
-            friction_per_ps.
+            friction_per_ps; relaxation_time_fs; chain_length, chain_order,
+            chain_substeps.
 
     Returns:
         One result for one structure, else a list in the order given.

@@ -6,7 +6,8 @@
     A, then the new force, then B
 
 B. Leimkuhler and C. Matthews, Appl. Math. Res. Express 2013, 34. The center of mass
-takes part, so all 3 N degrees of freedom share the kinetic energy.
+takes part, so all 3 N degrees of freedom share the kinetic energy (3 N - 3 where a
+constraint fixes it).
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gnndesign.simulation.base import Proposal
-from gnndesign.simulation.momenta import THERMOSTAT_STREAM, normal_numbers
+from gnndesign.simulation.momenta import (
+    THERMOSTAT_STREAM,
+    normal_numbers,
+    remove_drift,
+)
 from gnndesign.simulation.phase_space import Dynamics, DynamicsState, spread
 from gnndesign.simulation.schedule import Schedule, schedule, values_at
 from gnndesign.units import BOLTZMANN_EV_PER_K
@@ -63,14 +68,16 @@ class Langevin(Dynamics):
 
     def _forget(self, state: DynamicsState, momenta: Tensor) -> Tensor:
         batch, ids = state.system.batch, state.system.ids
-        time_fs = self.time_fs(state)
-        friction = 1e-3 * values_at(self.friction_per_ps, ids, time_fs)
-        keep = (-friction * self.timestep_fs_of(state)).exp()
-        heat = BOLTZMANN_EV_PER_K * values_at(self.temperature_K, ids, time_fs)
-        width = ((1.0 - keep * keep) * heat).sqrt()
+        timestep_fs = self.timestep_fs_of(state)
+        time_fs = state.step * timestep_fs
+        friction = values_at(self.friction_per_ps, ids, time_fs)
+        keep = (-1e-3 * friction * timestep_fs).exp()
+        kT = BOLTZMANN_EV_PER_K * values_at(self.temperature_K, ids, time_fs)
+        width = ((1.0 - keep * keep) * kT).sqrt()
         noise = normal_numbers(
             batch, ids, seed=self.seed, step=state.step, stream=THERMOSTAT_STREAM
         )
         random = spread(width, batch) * state.data.masses.sqrt()[:, None] * noise
+        random = random.masked_fill(state.data.constraints.fixed[:, None], 0.0)
         made = spread(keep, batch) * momenta + random
-        return made.masked_fill(state.data.constraints.fixed[:, None], 0.0)
+        return remove_drift(batch, made, state.center_shares)

@@ -59,16 +59,31 @@ def temperature(kinetic: Tensor, degrees_of_freedom: Tensor) -> Tensor:
     return 2.0 * kinetic / (n * BOLTZMANN_EV_PER_K)
 
 
+def center_shares(
+    batch: AtomicBatch, data: AtomData, *, at_rest: bool
+) -> Float[Tensor, "n_atoms 1"]:
+    """(n_atoms, 1) what part of the motion of all an atom gives back.
+
+    That is its part of the mass where the center of mass must rest: by constraint, or
+    where `at_rest` and no atom is fixed. Elsewhere, and for fixed atoms, it is 0.
+    """
+    unheld = data.constraints.fixed_atoms(batch) == 0
+    rests = data.constraints.center_fixed | (unheld & at_rest)
+    free = data.masses.masked_fill(data.constraints.fixed, 0.0)
+    total = batch.sum_over_atoms(free).clamp(min=1e-30)
+    return (free / total[batch.system_index])[:, None] * rests[batch.system_index, None]
+
+
 def remove_drift(
-    batch: AtomicBatch, momenta: Tensor, data: AtomData
+    batch: AtomicBatch, momenta: Tensor, shares: Float[Tensor, "n_atoms 1"]
 ) -> Float[Tensor, "n_atoms 3"]:
-    """Momenta without motion of the center of mass, in systems with no fixed atom."""
-    velocity = (
-        batch.sum_over_atoms(momenta) / batch.sum_over_atoms(data.masses)[:, None]
-    )
-    held = data.constraints.fixed_atoms(batch) > 0
-    velocity = velocity.masked_fill(held[:, None], 0.0)
-    return momenta - data.masses[:, None] * velocity[batch.system_index]
+    """Momenta without motion of the center of mass; `center_shares` says where."""
+    if not bool(shares.any()):
+        return momenta
+    total = batch.sum_over_atoms(momenta)
+    if batch.n_systems > 1:
+        total = total[batch.system_index]
+    return momenta - shares * total
 
 
 def remove_rotation(
@@ -101,17 +116,17 @@ def may_rotate(batch: AtomicBatch, data: AtomData) -> Bool[Tensor, " n_systems"]
 
 
 def degrees_of_freedom(
-    batch: AtomicBatch, data: AtomData, *, drift_removed: bool
+    batch: AtomicBatch, data: AtomData, *, at_rest: bool
 ) -> Int[Tensor, " n_systems"]:
-    """(n_systems,) 3 a free atom; less what is at rest where `drift_removed`.
+    """(n_systems,) 3 a free atom; less what must rest.
 
-    That is 3 for the center of mass, and for a structure that may rotate 3 more, or 2
-    if its atoms lie on a line.
+    That is 3 for the center of mass (see `center_shares`), and where `at_rest`, for a
+    structure that may rotate, 3 more, or 2 if its atoms lie on a line.
     """
     n_fixed = data.constraints.fixed_atoms(batch)
-    n = 3 * (batch.atoms_per_system - n_fixed)
-    if drift_removed:
-        n = n - 3 * (n_fixed == 0).to(n.dtype)
+    rests = data.constraints.center_fixed | ((n_fixed == 0) & at_rest)
+    n = 3 * (batch.atoms_per_system - n_fixed - rests.to(n_fixed.dtype))
+    if at_rest:
         total = batch.sum_over_atoms(data.masses)[:, None]
         center = batch.sum_over_atoms(data.masses[:, None] * batch.positions) / total
         arms = batch.positions - center[batch.system_index]
@@ -128,33 +143,45 @@ def initial_momenta(
     *,
     temperature_K: Float[Tensor, " n_systems"],
     seed: int,
-    drift_removed: bool,
+    at_rest: bool,
     given_kept: bool,
 ) -> Float[Tensor, "n_atoms 3"]:
     """The input's momenta, or Maxwell-Boltzmann ones where it gave none.
 
     Drawn momenta of a run whose center of mass stays at rest are scaled to have the
     wanted temperature exactly; those of a thermostat that moves it are left as drawn,
-    because their temperature is meant to fluctuate. The input's momenta are taken as
-    they are where `given_kept`; else they lose drift and rotation as well.
+    because their temperature is meant to fluctuate.
+
+    Args:
+        batch: geometry.
+        ids: which structures these are.
+        data: masses, constraints, the input's momenta.
+        temperature_K: (n_systems,) of drawn momenta.
+        seed: of the random numbers.
+        at_rest: whether the center of mass rests, and free molecules do not rotate.
+        given_kept: whether the input's momenta may nevertheless drift and rotate.
     """
     index = batch.system_index
     fixed = data.constraints.fixed[:, None]
+
+    def rested(momenta: Tensor, *, at_rest: bool) -> Tensor:
+        momenta = momenta.masked_fill(fixed, 0.0)
+        shares = center_shares(batch, data, at_rest=at_rest)
+        momenta = remove_drift(batch, momenta, shares)
+        return remove_rotation(batch, momenta, data) if at_rest else momenta
+
     width = (data.masses * BOLTZMANN_EV_PER_K * temperature_K[index]).sqrt()[:, None]
     start = torch.zeros_like(ids)
     drawn = width * normal_numbers(
         batch, ids, seed=seed, step=start, stream=START_STREAM
     )
-    drawn = drawn.masked_fill(fixed, 0.0)
-    if drift_removed:
-        drawn = remove_rotation(batch, remove_drift(batch, drawn, data), data)
-        n = degrees_of_freedom(batch, data, drift_removed=True)
+    drawn = rested(drawn, at_rest=at_rest)
+    if at_rest:
+        n = degrees_of_freedom(batch, data, at_rest=True)
         now = temperature(kinetic_energy(batch, drawn, data.masses), n)
         scale = torch.where(now > 0, (temperature_K / now.clamp(min=1e-30)).sqrt(), 0.0)
         drawn = drawn * scale[index, None]
-    given = data.momenta.masked_fill(fixed, 0.0)
-    if drift_removed and not given_kept:
-        given = remove_rotation(batch, remove_drift(batch, given, data), data)
+    given = rested(data.momenta, at_rest=at_rest and not given_kept)
     return torch.where(data.has_momenta[index, None], given, drawn)
 
 

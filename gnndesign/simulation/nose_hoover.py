@@ -21,13 +21,20 @@ Mol. Phys. 87, 1117 (1996).
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gnndesign.errors import ParameterError
 from gnndesign.members import per_system, state_class
-from gnndesign.units import BOLTZMANN_EV_PER_K
+from gnndesign.simulation.base import Proposal
+from gnndesign.simulation.phase_space import Dynamics, DynamicsState, spread
+from gnndesign.simulation.schedule import Schedule, schedule, values_at
+from gnndesign.units import BOLTZMANN_EV_PER_K, FS
 
 _THIRD = 1.0 / (2.0 - 2.0 ** (1.0 / 3.0))
 _FIFTH = 1.0 / (4.0 - 4.0 ** (1.0 / 3.0))
@@ -65,6 +72,26 @@ class Chain:
     def energy(self) -> Float[Tensor, " n_systems"]:
         """(n_systems,) eV, its part of what is conserved."""
         return 0.5 * self.momenta.square().sum(1) + self.heat
+
+
+class _Half(NamedTuple):
+    """Every second member of a chain, and those on its left and right; all are views."""
+
+    left: np.ndarray
+    own: np.ndarray
+    right: np.ndarray
+    wanted: np.ndarray
+    rate: np.ndarray
+    rate_right: np.ndarray
+    traveled_right: np.ndarray
+
+    def move(self, time: np.ndarray) -> None:
+        """In place, while the others wait."""
+        way = time * self.right * self.rate_right
+        damping = np.exp(-0.5 * way)
+        push = (self.left * self.left - self.wanted) * self.rate * time
+        self.own[:] = (self.own * damping + push) * damping
+        self.traveled_right[:] += way
 
 
 def chain_half_step(
@@ -119,24 +146,109 @@ def chain_half_step(
     rate[:, :2] = rate[:, -1:] = 0.0
     traveled = np.zeros_like(state)
 
-    def move(first: int, time: np.ndarray) -> None:
+    def half(first: int) -> _Half:
         own = slice(first, n_columns - 1, 2)
-        left = slice(first - 1, n_columns - 2, 2)
         right = slice(first + 1, n_columns, 2)
-        way = time * state[:, right] * rate[:, right]
-        force = (state[:, left] ** 2 - wanted[:, own]) * rate[:, own]
-        damping = np.exp(-0.5 * way)
-        state[:, own] = (state[:, own] * damping + time * force) * damping
-        traveled[:, right] += way
+        return _Half(
+            left=state[:, first - 1 : n_columns - 2 : 2],
+            own=state[:, own],
+            right=state[:, right],
+            wanted=wanted[:, own],
+            rate=rate[:, own],
+            rate_right=rate[:, right],
+            traveled_right=traveled[:, right],
+        )
 
+    even, odd = half(1), half(2)
     whole = 0.5 * step[:, None] / substeps
     for part in SUZUKI_YOSHIDA[order] * substeps:
         time = part * whole
-        move(1, 0.5 * time)
-        move(2, time)
-        move(1, 0.5 * time)
+        even.move(0.5 * time)
+        odd.move(time)
+        even.move(0.5 * time)
     after = Chain(
         momenta=torch.as_tensor(state[:, 2:-1].copy(), device=dt.device),
         heat=chain.heat + torch.as_tensor((wanted * traveled).sum(1), device=dt.device),
     )
     return after, torch.as_tensor(np.exp(-traveled[:, 2]), device=dt.device)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoseHoover(Dynamics):
+    """Constant number, volume and temperature; the center of mass rests.
+
+    Deterministic: what it conserves says whether the time step is small enough.
+
+    Attributes:
+        relaxation_time_fs: τ, in which the chain answers; one for all, or one for each
+            structure.
+        chain_length: number of thermostats.
+        chain_order: parts of a step of the chain, a key of `SUZUKI_YOSHIDA`.
+        chain_substeps: steps of the chain in half a time step.
+    """
+
+    relaxation_time_fs: Schedule = 100.0
+    chain_length: int = 3
+    chain_order: int = 3
+    chain_substeps: int = 1
+
+    def __post_init__(self) -> None:
+        Dynamics.__post_init__(self)
+        time = schedule(self.relaxation_time_fs, "relaxation_time_fs", low=1e-3)
+        object.__setattr__(self, "relaxation_time_fs", time)
+        if self.chain_length < 1 or self.chain_substeps < 1:
+            raise ParameterError(
+                "Wanted chain_length >= 1 and chain_substeps >= 1, got "
+                f"{self.chain_length} and {self.chain_substeps}."
+            )
+        if self.chain_order not in SUZUKI_YOSHIDA:
+            raise ParameterError(
+                f"Wanted chain_order in {tuple(SUZUKI_YOSHIDA)}, got "
+                f"{self.chain_order}."
+            )
+
+    def begin(self, state: DynamicsState) -> DynamicsState:
+        """The chain is at rest."""
+        chain = Chain.at_rest(state.start_volume, self.chain_length)
+        return replace(state, thermostat=chain)
+
+    def propose(self, state: DynamicsState) -> Proposal[DynamicsState]:
+        """Half a step of the chain, half a kick, and a move."""
+        state = self._thermostatted(state)
+        dt = self.timestep(state)
+        momenta = state.kicked(0.5 * dt)
+        return Proposal(
+            state=replace(state, momenta=momenta),
+            positions=state.drifted(momenta, dt),
+            cell=state.system.batch.cell,
+        )
+
+    def finish(self, state: DynamicsState) -> DynamicsState:
+        """The other half of the kick and of the chain's step."""
+        momenta = state.kicked(0.5 * self.timestep(state))
+        return self._thermostatted(replace(state, momenta=momenta))
+
+    def conserved_energy(self, state: DynamicsState) -> Float[Tensor, " n_systems"]:
+        """(n_systems,) eV: kinetic and potential energy, and the chain's."""
+        return (
+            state.kinetic_energy
+            + state.system.prediction.energy
+            + state.thermostat.energy
+        )
+
+    def _thermostatted(self, state: DynamicsState) -> DynamicsState:
+        relaxation_fs = values_at(
+            self.relaxation_time_fs, state.system.ids, self.time_fs(state)
+        )
+        chain, factor = chain_half_step(
+            state.thermostat,
+            kinetic_energy=state.kinetic_energy,
+            n_dof=state.degrees_of_freedom,
+            kT=BOLTZMANN_EV_PER_K * self.wanted_temperature(state),
+            dt=self.timestep(state),
+            relaxation_time=FS * relaxation_fs,
+            order=self.chain_order,
+            substeps=self.chain_substeps,
+        )
+        momenta = state.momenta * spread(factor, state.system.batch)
+        return replace(state, momenta=momenta, thermostat=chain)

@@ -20,6 +20,7 @@ from gnndesign.members import per_atom, per_system, state_class
 from gnndesign.simulation.base import AtomData, Proposal, Status, System
 from gnndesign.simulation.guards import Fault, too_hot, volume_ran_away
 from gnndesign.simulation.momenta import (
+    center_shares,
     degrees_of_freedom,
     initial_momenta,
     kinetic_energy,
@@ -39,6 +40,8 @@ class DynamicsState:
         data: masses and constraints.
         step: (n_systems,) number of steps made.
         momenta: (n_atoms, 3) sqrt(amu eV).
+        center_shares: (n_atoms, 1) how an atom keeps the center of mass at rest; see
+            `momenta.center_shares`.
         degrees_of_freedom: (n_systems,) that share the kinetic energy.
         start_energy: (n_systems,) eV, what the method conserves, at the start.
         start_volume: (n_systems,) Å³.
@@ -50,6 +53,7 @@ class DynamicsState:
     data: AtomData
     step: Int[Tensor, " n_systems"] = per_system()
     momenta: Float[Tensor, "n_atoms 3"] = per_atom()
+    center_shares: Float[Tensor, "n_atoms 1"] = per_atom()
     degrees_of_freedom: Int[Tensor, " n_systems"] = per_system()
     start_energy: Float[Tensor, " n_systems"] = per_system()
     start_volume: Float[Tensor, " n_systems"] = per_system()
@@ -67,16 +71,20 @@ class DynamicsState:
         return temperature(self.kinetic_energy, self.degrees_of_freedom)
 
     def kicked(self, time: Tensor) -> Float[Tensor, "n_atoms 3"]:
-        """Momenta after the forces have acted for a time (n_systems,), internal unit."""
-        forces = self.system.prediction.forces
-        return self.momenta + spread(time, self.system.batch) * forces
+        """Momenta after the forces have acted for a time (n_systems,), internal unit.
+
+        Rounding, and networks in float32, leave a net force; a center of mass that
+        must rest does not follow it.
+        """
+        batch, forces = self.system.batch, self.system.prediction.forces
+        momenta = self.momenta + spread(time, batch) * forces
+        return remove_drift(batch, momenta, self.center_shares)
 
     def drifted(self, momenta: Tensor, time: Tensor) -> Float[Tensor, "n_atoms 3"]:
         """Positions after moving freely for a time (n_systems,), internal unit."""
         batch = self.system.batch
-        return (
-            batch.positions + spread(time, batch) * momenta / self.data.masses[:, None]
-        )
+        moved = spread(time, batch) * momenta / self.data.masses[:, None]
+        return batch.positions + moved
 
 
 def spread(
@@ -107,7 +115,8 @@ class Dynamics(ABC):
     seed: int = 0
 
     keeps_center_at_rest: ClassVar[bool] = True
-    """Whether drift is no motion that it keeps at a temperature."""
+    """Whether the center of mass, and free molecules' rotation, is no motion that it
+    keeps at a temperature."""
     keeps_given_momenta: ClassVar[bool] = False
     """Whether drift and rotation of the input's momenta stay."""
 
@@ -145,11 +154,16 @@ class Dynamics(ABC):
                 data,
                 temperature_K=values_at(self.temperature_K, system.ids, zero),
                 seed=self.seed,
-                drift_removed=self.keeps_center_at_rest,
+                at_rest=self.keeps_center_at_rest,
                 given_kept=self.keeps_given_momenta,
             ),
+            center_shares=center_shares(
+                system.batch,
+                data,
+                at_rest=self.keeps_center_at_rest and not self.keeps_given_momenta,
+            ),
             degrees_of_freedom=degrees_of_freedom(
-                system.batch, data, drift_removed=self.keeps_center_at_rest
+                system.batch, data, at_rest=self.keeps_center_at_rest
             ),
             start_energy=zero,
             start_volume=system.batch.volume,
@@ -220,11 +234,11 @@ class Dynamics(ABC):
     @final
     def timestep_fs_of(self, state: DynamicsState) -> Float[Tensor, " n_systems"]:
         """(n_systems,) fs."""
-        zero = torch.zeros_like(state.start_volume)
-        return values_at(self.timestep_fs, state.system.ids, zero)
+        # No ramp: whatever the time.
+        return values_at(self.timestep_fs, state.system.ids, state.start_volume)
 
 
 def resting(state: DynamicsState) -> DynamicsState:
-    """The state without drift of the center of mass, which rounding brings in."""
-    batch = state.system.batch
-    return replace(state, momenta=remove_drift(batch, state.momenta, state.data))
+    """The state without motion of a center of mass that must rest."""
+    momenta = remove_drift(state.system.batch, state.momenta, state.center_shares)
+    return replace(state, momenta=momenta)

@@ -86,17 +86,14 @@ def values_at(
     if isinstance(wanted, float | int):
         return torch.full_like(time_fs, wanted)
     if isinstance(wanted, Ramp):
-        own: list[float | Ramp] = [wanted] * len(time_fs)
+        now: Any = np.interp(time_fs.cpu().numpy(), wanted.times_fs, wanted.values)
     else:
         own = [wanted[system] for system in ids.tolist()]
-    return torch.as_tensor(
-        [
+        now = [
             entry.at(time) if isinstance(entry, Ramp) else entry
             for entry, time in zip(own, time_fs.tolist(), strict=True)
-        ],
-        dtype=time_fs.dtype,
-        device=time_fs.device,
-    )
+        ]
+    return torch.as_tensor(now, dtype=time_fs.dtype, device=time_fs.device)
 
 
 def check_count(wanted: Schedule, name: str, n_structures: int) -> None:

@@ -1,16 +1,25 @@
+import json
 import re
 import shutil
 import time
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 import ase.build
+import ase.io
 import psutil
 import pytest
+import torch
 
 from gnndesign.errors import JobError
 from gnndesign.jobs.local import stop_worker
 from gnndesign.jobs.spec import JobSpec
+from gnndesign.jobs.states import JobState
 from gnndesign.jobs.store import list_jobs
+from gnndesign.search.study import load_search
+from gnndesign.search.trials import TrialStatus
+from gnndesign.simulation.checkpoint import load_state
 
 
 def _worker_pids(home):
@@ -40,6 +49,63 @@ def _end_workers(home):
     shutil.rmtree(home, ignore_errors=True)
 
 
+@dataclass
+class _Left:
+    """What a job has left so far; frames as numbers, bit by bit."""
+
+    rows: list[dict[str, Any]]
+    frames: dict[str, list[tuple[Any, ...]]]
+    trials: dict[int, tuple[Any, ...]]
+
+
+def _frame_of(atoms):
+    return (
+        atoms.info["step"],
+        atoms.positions.tobytes(),
+        atoms.cell.array.tobytes(),
+        atoms.get_momenta().tobytes(),
+        atoms.get_forces().tobytes(),
+        atoms.get_potential_energy(),
+    )
+
+
+def _read_all(store):
+    """Every file, each by the reader that a user has for it."""
+    assert store.spec.potential
+    assert store.status().state in JobState
+    left = _Left(rows=store.metrics()[0], frames={}, trials={})
+    for path in sorted(store.folder.rglob("[!.]*")):
+        match path.name, path.suffix:
+            case _, ".traj":
+                frames = ase.io.read(path, ":")
+                left.frames[path.stem] = list(map(_frame_of, frames))
+                assert len(frames) > 0
+            case "checkpoint.npz", _:
+                load_state(path, torch.device("cpu"))
+            case "study.db", _:
+                found = load_search(path).trials
+                left.trials = {
+                    trial.number: (trial.status, trial.formula, dict(trial.values))
+                    for trial in found
+                    if trial.status is not TrialStatus.INTERRUPTED
+                }
+            case _, ".json":
+                json.loads(path.read_text("utf-8"))
+            case _, ".lock" | ".locks" | ".db-wal" | ".db-shm":
+                pass
+            case "log" | "lock" | "trajectory" | "metrics.jsonl", _:
+                pass
+            case _:
+                raise AssertionError(f"Nobody can read {path.name}.")
+    return left
+
+
+@pytest.fixture(scope="session")
+def read_all():
+    """Reads every file of a job, each by the reader that a user has for it."""
+    return _read_all
+
+
 @pytest.fixture
 def home(tmp_path):
     """A home folder of a test's own."""
@@ -59,6 +125,14 @@ def warm_home(_warm_home):
     """A home folder whose worker serves many tests."""
     yield _warm_home
     _stop_jobs(_warm_home)
+
+
+@pytest.fixture(scope="module")
+def kill_home(tmp_path_factory):
+    """A home folder whose workers are killed."""
+    home = tmp_path_factory.mktemp("kill") / "home"
+    yield home
+    _end_workers(home)
 
 
 @pytest.fixture(scope="session")

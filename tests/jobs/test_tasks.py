@@ -1,3 +1,4 @@
+import ase
 import numpy as np
 import pytest
 
@@ -6,6 +7,7 @@ from gnndesign.jobs.control import Control
 from gnndesign.jobs.store import JobStore
 from gnndesign.jobs.tasks import run_simulation
 from gnndesign.potentials.catalog import load_potential
+from gnndesign.simulation.observables import load_results
 
 
 class Death(BaseException):
@@ -194,3 +196,70 @@ def test_more_steps_asked_for_at_the_last_one_are_made(home, dynamics, monkeypat
     monkeypatch.setattr(control, "hear", wish_then_hear)
     assert finish(store, control)[-1].done == 8
     assert rows_of(store)[-1]["status"] == "FINISHED"
+
+
+def test_observables_of_a_killed_job_are_those_of_one_that_was_left_alone(
+    home, dynamics, argon, monkeypatch
+):
+    spec = dynamics(
+        argon(),
+        argon(lattice=5.4),
+        steps=60,
+        masses={"Ar": 20.0},
+        observe=["averages", "rdf", "msd", "vacf"],
+        observe_after_fs=20.0,
+    )
+    whole, killed = JobStore.create(spec, home), JobStore.create(spec, home)
+    finish(whole)
+    control = make_control(killed)
+    write = tasks.MetricsWriter.write
+
+    def die_at_step_41(self, snapshot):
+        write(self, snapshot)
+        if int(snapshot.step[0]) == 30:
+            control.save()
+        if int(snapshot.step[0]) == 35:
+            # What was seen is written, and the worker dies before the checkpoint is.
+            monkeypatch.setattr(tasks, "save_state", die)
+            control.save()
+
+    def die(*_):
+        raise Death
+
+    monkeypatch.setattr(tasks.MetricsWriter, "write", die_at_step_41)
+    with pytest.raises(Death):
+        finish(killed, control)
+    monkeypatch.undo()
+    finish(killed)
+    assert_same_run(killed, whole)
+    found, expected = (
+        load_results(killed.results_file),
+        load_results(whole.results_file),
+    )
+    assert set(found) == set(expected) == {0, 1}
+    for system in found:
+        one, other = found[system], expected[system]
+        # Of steps 10 to 60.
+        assert one.averages.temperature_K.n_samples == 51
+        assert one.averages.temperature_K.mean == other.averages.temperature_K.mean
+        np.testing.assert_array_equal(one.rdf.g, other.rdf.g)
+        np.testing.assert_array_equal(one.msd.displacement, other.msd.displacement)
+        np.testing.assert_array_equal(one.vacf.correlation, other.vacf.correlation)
+
+
+def test_a_job_that_observes_nothing_leaves_no_observables(home, dynamics):
+    store = JobStore.create(dynamics(steps=3), home)
+    finish(store)
+    assert not store.observables_file.exists()
+    assert not store.results_file.exists()
+
+
+def test_a_structure_that_was_refused_says_so_once(home, relaxation, argon):
+    dimer = ase.Atoms("Ar2", [[0, 0, 0], [0, 0, 4]])
+    store = JobStore.create(relaxation(argon(), dimer, cell="full"), home)
+    finish(store)
+    finish(store)
+    (row,) = [row for row in rows_of(store) if row["id"] == 1]
+    assert row["status"] == "REFUSED"
+    assert "cell" in row["message"]
+    assert store.trajectory(1) is None

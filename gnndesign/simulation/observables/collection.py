@@ -35,7 +35,7 @@ from gnndesign.simulation.observables.storage import load_tree, save_tree
 from gnndesign.simulation.observables.velocity_autocorrelation import (
     VelocityAutocorrelationAccumulator,
 )
-from gnndesign.simulation.trajectory import TrajectoryFile
+from gnndesign.structures.trajectory import TrajectoryFile
 
 OBSERVABLES: Mapping[str, type[Observable]] = {
     "averages": AveragesAccumulator,

@@ -157,9 +157,9 @@ class _Line:
         below, above = self.fit(low, middle), self.fit(middle, high)
 
         def difference(mean: np.ndarray) -> np.ndarray:
-            return below(mean)[0] - above(mean)[0]
+            return (below(mean) - above(mean))[:1]
 
-        found = abs(difference(self._blocks.mean))
-        error = self._blocks.jackknife(difference)
+        found = abs(difference(self._blocks.mean)[0])
+        error = self._blocks.jackknife(difference)[0]
         tolerance = fraction * abs(above(self._blocks.mean)[0])
         return bool(found <= max(n_errors * error, tolerance))

@@ -69,9 +69,6 @@ def moments(
         masses: (n_atoms,) amu of the structures, by id, whose masses are not the
             standard ones of their elements.
     """
-    n_systems = len(snapshot.ids)
-    steps = np.broadcast_to(np.asarray(snapshot.step), n_systems)
-    times = np.broadcast_to(np.asarray(snapshot.time_fs), n_systems)
     ends = np.cumsum(snapshot.n_atoms)
     for index, system in enumerate(snapshot.ids.tolist()):
         atoms = slice(int(ends[index] - snapshot.n_atoms[index]), int(ends[index]))
@@ -79,8 +76,8 @@ def moments(
         yield (
             system,
             Moment(
-                step=int(steps[index]),
-                time_fs=float(times[index]),
+                step=int(snapshot.step[index]),
+                time_fs=float(snapshot.time_fs[index]),
                 is_last=int(snapshot.status[index]) != Status.RUNNING,
                 atomic_numbers=numbers,
                 masses=masses[system] if system in masses else atomic_masses[numbers],
@@ -107,10 +104,9 @@ def moment_of_frame(frame: ase.Atoms, degrees_of_freedom: int) -> Moment:
     """
     momenta = frame.get_momenta() if frame.has("momenta") else None
     masses = frame.get_masses()
-    periodic = bool(frame.pbc.all())
-    volume = frame.cell.volume if periodic else np.nan
+    volume = frame.cell.volume if frame.pbc.all() else np.nan
     stress = np.full((3, 3), np.nan)
-    if periodic:
+    if frame.calc is not None and "stress" in frame.calc.results:
         stress = np.asarray(frame.get_stress(voigt=False))
     kinetic = np.nan
     if momenta is not None:
@@ -139,12 +135,19 @@ def moment_of_frame(frame: ase.Atoms, degrees_of_freedom: int) -> Moment:
 def free_degrees(frame: ase.Atoms) -> int:
     """Degrees of freedom that share the kinetic energy, read off the momenta.
 
-    3 an atom that moves, less 3 where the momenta sum to nothing: then the centre of
-    mass was put to rest. (Of thermal momenta, the sum is as large as the root of the
-    sum of squares.)
+    3 an atom that moves; less 3 where the momenta sum to nothing, because the centre of
+    mass was put to rest; of a molecule, less its rotations where these were, too. (The
+    sum of thermal momenta is as large as the root of the sum of their squares.)
     """
     momenta = frame.get_momenta()
-    moving = int((momenta != 0).any(1).sum())
-    scale = np.sqrt((momenta * momenta).sum())
-    at_rest = np.linalg.norm(momenta.sum(0)) < 1e-3 * scale
-    return max(3 * moving - 3 * int(at_rest and moving == len(frame)), 0)
+    moving = int(momenta.any(1).sum())
+    size = 1e-3 * np.linalg.norm(momenta)
+    if moving < len(frame) or np.linalg.norm(momenta.sum(0)) > size:
+        return 3 * moving
+    n = 3 * moving - 3
+    arms = frame.positions - frame.get_center_of_mass()
+    spin = np.linalg.norm(np.cross(arms, momenta).sum(0))
+    if frame.pbc.any() or spin > size * np.linalg.norm(arms):
+        return max(n, 0)
+    rotations = {0: 0, 1: 2}.get(int(np.linalg.matrix_rank(arms, tol=1e-3)), 3)
+    return max(n - rotations, 0)
