@@ -20,7 +20,6 @@ from gnndesign.simulation.checkpoint import Checkpoints
 from gnndesign.simulation.langevin import Langevin
 from gnndesign.simulation.nose_hoover import NoseHoover
 from gnndesign.simulation.nve import NVE
-from gnndesign.simulation.packing import Room
 from gnndesign.simulation.phase_space import Dynamics
 from gnndesign.simulation.results import (
     History,
@@ -29,7 +28,9 @@ from gnndesign.simulation.results import (
     follow,
     not_run,
 )
-from gnndesign.simulation.run import Run, start_or_resume
+from gnndesign.simulation.room import Room
+from gnndesign.simulation.run import start_or_resume
+from gnndesign.simulation.running import Run
 from gnndesign.simulation.schedule import check_count
 
 ENSEMBLES: dict[str, type[Dynamics]] = {
