@@ -242,6 +242,14 @@ class Stepper(Protocol[StateT]):
         """
         ...
 
+    def prepare(self, atoms: ase.Atoms) -> ase.Atoms:
+        """The structure as this method begins with it: itself, or a changed copy.
+
+        Raises:
+            StructureError: what of it, a constraint for example, this method lacks.
+        """
+        ...
+
     def start(self, system: System, data: AtomData) -> StateT:
         """The state at step 0 of systems that are already evaluated."""
         ...

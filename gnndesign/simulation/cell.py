@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import ase
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
 from gnndesign.errors import ParameterError, StructureError
+from gnndesign.structures.symmetrize import symmetry_operations
 from gnndesign.units import EV_PER_A3_TO_GPA
 
 
@@ -94,6 +96,23 @@ class CellFreedom:
                 f"cell='{self.mode}' wants structures that are periodic along three "
                 f"axes; this one has pbc {atoms.pbc.tolist()}. Use cell=None, or set a "
                 "cell and pbc."
+            )
+
+    def refuse_symmetry(self, atoms: ase.Atoms, symprec: float) -> None:
+        """Say no to a space group that takes fixed axes to ones that are not fixed.
+
+        Raises:
+            StructureError: names the axes.
+        """
+        if not self.fixed_axes:
+            return
+        kept = atoms.cell.array[["abc".index(axis) for axis in self.fixed_axes]]
+        held = np.linalg.pinv(kept) @ kept
+        turns = symmetry_operations(atoms, symprec).cartesian(atoms.cell.array)
+        if np.abs(turns @ held - held @ turns).max() > 1e-6:
+            raise StructureError(
+                f"The symmetry takes fixed_axes='{self.fixed_axes}' to axes that are "
+                "not fixed. Fix other axes, or do not fix the symmetry."
             )
 
     def force(

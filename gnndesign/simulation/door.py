@@ -13,11 +13,15 @@ from gnndesign.potentials.base import Potential
 from gnndesign.simulation.base import AtomData, Stepper
 
 
-def refusals(
+def let_in(
     structures: Sequence[ase.Atoms], stepper: Stepper[Any], potential: Potential
-) -> dict[int, StructureError | UnsupportedElementError]:
-    """Why structures cannot be used, by their place in the list; each is named."""
+) -> tuple[list[ase.Atoms], dict[int, StructureError | UnsupportedElementError]]:
+    """The structures as the method begins with them, and why others cannot be used.
+
+    The latter by their place in the list; each is named, and stays as it was given.
+    """
     found: dict[int, StructureError | UnsupportedElementError] = {}
+    prepared = list(structures)
     for index, atoms in enumerate(structures):
         try:
             check_usable(atoms, index)
@@ -26,8 +30,9 @@ def refusals(
             continue
         try:
             potential.card.check_elements(atoms.numbers.tolist())
-            AtomData.from_atoms([atoms])
             stepper.refuse(atoms)
+            prepared[index] = stepper.prepare(atoms)
+            AtomData.from_atoms([prepared[index]])
         except (StructureError, UnsupportedElementError) as error:
             found[index] = type(error)(f"{name_of(atoms, index)}: {error}")
-    return found
+    return prepared, found

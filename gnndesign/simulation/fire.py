@@ -78,7 +78,7 @@ class FIRE(Relaxer):
     alpha_start: float = 0.1
     f_alpha: float = 0.99
 
-    def start(self, system: System, data: AtomData) -> FIREState:
+    def begin(self, system: System, data: AtomData) -> FIREState:
         """At rest in the start geometry."""
         batch = system.batch
         per_system = torch.ones_like(batch.cell[:, 0, 0])
@@ -138,7 +138,7 @@ class FIRE(Relaxer):
         )
         return Proposal(state=turned, positions=positions, cell=cell)
 
-    def complete(self, proposal: Proposal[FIREState], system: System) -> FIREState:
+    def arrive(self, proposal: Proposal[FIREState], system: System) -> FIREState:
         """Arrived."""
         state = proposal.state
         return replace(state, system=system, step=state.step + 1)

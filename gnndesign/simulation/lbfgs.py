@@ -117,7 +117,7 @@ class LBFGS(Relaxer):
     curvature: float = 30.0
     smallest_radius: float = 1e-4
 
-    def start(self, system: System, data: AtomData) -> LBFGSState:
+    def begin(self, system: System, data: AtomData) -> LBFGSState:
         """In the start geometry, knowing nothing of the curvature."""
         batch = system.batch
         one = torch.ones_like(batch.cell[:, 0, 0])
@@ -162,7 +162,7 @@ class LBFGS(Relaxer):
             cell = state.start_cell @ gradient
         return Proposal(state=replace(state, move=move), positions=positions, cell=cell)
 
-    def complete(self, proposal: Proposal[LBFGSState], system: System) -> LBFGSState:
+    def arrive(self, proposal: Proposal[LBFGSState], system: System) -> LBFGSState:
         """Stay there if it is lower; learn from it in any case."""
         state = proposal.state
         batch, move = system.batch, state.move

@@ -18,6 +18,7 @@ from gnndesign.batch import AtomicBatch
 from gnndesign.errors import ParameterError
 from gnndesign.members import per_atom, per_system, state_class
 from gnndesign.simulation.base import AtomData, Proposal, Status, System
+from gnndesign.simulation.constraints import refuse_in_dynamics
 from gnndesign.simulation.guards import Fault, too_hot, volume_ran_away
 from gnndesign.simulation.momenta import (
     center_shares,
@@ -139,6 +140,16 @@ class Dynamics(ABC):
     def refuse(self, atoms: ase.Atoms) -> None:
         """Every structure can move; a method that changes the cell asks for more."""
         del atoms
+
+    @final
+    def prepare(self, atoms: ase.Atoms) -> ase.Atoms:
+        """Itself.
+
+        Raises:
+            StructureError: it has a constraint that relaxations alone know.
+        """
+        refuse_in_dynamics(atoms)
+        return atoms
 
     @final
     def start(self, system: System, data: AtomData) -> DynamicsState:

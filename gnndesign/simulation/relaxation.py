@@ -18,7 +18,9 @@ from gnndesign.simulation.base import Snapshot, Status
 from gnndesign.simulation.cell import CellFreedom, CellMode
 from gnndesign.simulation.checkpoint import Checkpoints
 from gnndesign.simulation.fire import FIRE
+from gnndesign.simulation.freedom import moved_at_start
 from gnndesign.simulation.lbfgs import LBFGS
+from gnndesign.simulation.relaxer import Relaxer
 from gnndesign.simulation.results import (
     History,
     Recorder,
@@ -30,8 +32,12 @@ from gnndesign.simulation.room import Room
 from gnndesign.simulation.run import start_or_resume
 from gnndesign.simulation.running import Run
 
-METHODS = ("fire", "lbfgs")
+_RELAXERS: dict[str, type[FIRE | LBFGS]] = {"fire": FIRE, "lbfgs": LBFGS}
+
+METHODS = tuple(_RELAXERS)
 """What `method` may be."""
+
+DEFAULT_METHOD = "fire"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +53,8 @@ class Relaxation:
         stress: (3, 3) eV/Å³, positive under tension; zero without a volume.
         status: CONVERGED, STEP_LIMIT, DIVERGED, STOPPED or REFUSED.
         steps: number of steps made.
+        symmetrized: Å by which at most an atom or the end of a lattice vector was
+            moved at the start to obey a fixed symmetry exactly; 0 without one.
         message: why it was refused or what a guard said; empty otherwise.
         history: energy, largest force and volume at every step.
     """
@@ -57,6 +65,7 @@ class Relaxation:
     stress: Float[np.ndarray, "3 3"]
     status: Status
     steps: int
+    symmetrized: float
     message: str
     history: History
 
@@ -75,6 +84,9 @@ class RelaxOptions(TypedDict, total=False):
     method: str
     pressure_GPa: float
     fixed_axes: str
+    fix_center: bool
+    fix_symmetry: bool
+    symprec: float
     room: Room | None
     trajectory: Path | str | None
     checkpoints: Checkpoints | None
@@ -83,12 +95,15 @@ class RelaxOptions(TypedDict, total=False):
 
 
 def relaxation_stepper(
-    method: str = "fire",
+    method: str = DEFAULT_METHOD,
     *,
     cell: str | None = None,
     max_force: float = 0.01,
     pressure_GPa: float = 0.0,
     fixed_axes: str = "",
+    fix_center: bool = False,
+    fix_symmetry: bool = False,
+    symprec: float = 1e-2,
 ) -> FIRE | LBFGS:
     """The stepper of a method's name; the parameters are those of `relax`.
 
@@ -101,15 +116,17 @@ def relaxation_stepper(
         if mode is None
         else CellFreedom(mode=mode, fixed_axes=fixed_axes, pressure_GPa=pressure_GPa)
     )
-    match method:
-        case "fire":
-            return FIRE(max_force=max_force, cell=freedom)
-        case "lbfgs":
-            return LBFGS(max_force=max_force, cell=freedom)
-        case _:
-            raise ParameterError(
-                f"Wanted method in {', '.join(map(repr, METHODS))}, got {method!r}."
-            )
+    if method not in METHODS:
+        raise ParameterError(
+            f"Wanted method in {', '.join(map(repr, METHODS))}, got {method!r}."
+        )
+    return _RELAXERS[method](
+        max_force=max_force,
+        cell=freedom,
+        fix_center=fix_center,
+        fix_symmetry=fix_symmetry,
+        symprec=symprec,
+    )
 
 
 @overload
@@ -129,9 +146,12 @@ def relax(
     cell: str | None = None,
     max_force: float = 0.01,
     max_steps: int = 500,
-    method: str = "fire",
+    method: str = DEFAULT_METHOD,
     pressure_GPa: float = 0.0,
     fixed_axes: str = "",
+    fix_center: bool = False,
+    fix_symmetry: bool = False,
+    symprec: float = 1e-2,
     room: Room | None = None,
     trajectory: Path | str | None = None,
     checkpoints: Checkpoints | None = None,
@@ -145,7 +165,9 @@ def relax(
 
     Args:
         structures: one structure or a list. They are not modified. Constraints
-            `FixAtoms` and `FixCom` are kept.
+            `FixAtoms`, `FixCartesian`, `FixedPlane`, `FixedLine`, `FixCom` and
+            `FixSymmetry` are kept. In a cell that changes, a fixed atom keeps its
+            fractional coordinates.
         potential: gives the forces.
         cell: None keeps the cell; "isotropic", "constant_volume" or "full" relax it,
             and then the cell force counts in the test of convergence.
@@ -154,6 +176,12 @@ def relax(
         method: "fire" or "lbfgs".
         pressure_GPa: target pressure, positive under compression.
         fixed_axes: lattice vectors that keep length and direction, as in "c" or "ab".
+        fix_center: whether the center of mass stays (with a changing cell: its
+            fractional coordinates).
+        fix_symmetry: whether the space group stays; forces and stress are made to
+            obey it at every step.
+        symprec: Å, within which it is found. The start is moved to obey it exactly;
+            `Relaxation.symmetrized` says by how much.
         room: how much goes into one batch; None for what the memory allows.
         trajectory: a folder for the frames of every step, one file a structure.
         checkpoints: where and how often to save; a file that is there is gone on from.
@@ -177,6 +205,9 @@ def relax(
         max_force=max_force,
         pressure_GPa=pressure_GPa,
         fixed_axes=fixed_axes,
+        fix_center=fix_center,
+        fix_symmetry=fix_symmetry,
+        symprec=symprec,
     )
     going = start_or_resume(
         stepper,
@@ -195,7 +226,9 @@ def relax(
         on_snapshot=on_snapshot,
         should_stop=should_stop,
     )
-    results = [_result(going, recorder, k, atoms) for k, atoms in enumerate(several)]
+    results = [
+        _result(going, recorder, k, atoms, stepper) for k, atoms in enumerate(several)
+    ]
     if not isinstance(structures, ase.Atoms):
         return results
     if results[0].status is Status.DIVERGED and math.isnan(results[0].energy):
@@ -204,7 +237,11 @@ def relax(
 
 
 def _result(
-    going: Run, recorder: Recorder, system: int, start: ase.Atoms
+    going: Run,
+    recorder: Recorder,
+    system: int,
+    start: ase.Atoms,
+    stepper: Relaxer,
 ) -> Relaxation:
     found = recorder.last(system)
     if found is None:
@@ -216,6 +253,7 @@ def _result(
             stress=np.full((3, 3), math.nan),
             status=status,
             steps=0,
+            symmetrized=0.0,
             message=message,
             history=recorder.history(system),
         )
@@ -227,6 +265,7 @@ def _result(
         stress=last.stress[index],
         status=Status(int(last.status[index])),
         steps=int(last.step[index]),
+        symmetrized=moved_at_start(stepper.prepare(start)),
         message=last.messages[index],
         history=recorder.history(system),
     )

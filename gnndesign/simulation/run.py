@@ -13,7 +13,7 @@ from gnndesign.errors import StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.simulation.base import Stepper
 from gnndesign.simulation.checkpoint import Checkpoints, Progress, load_progress
-from gnndesign.simulation.door import refusals
+from gnndesign.simulation.door import let_in
 from gnndesign.simulation.room import Room
 from gnndesign.simulation.running import Run
 
@@ -52,7 +52,7 @@ def run(
     several = [structures] if isinstance(structures, ase.Atoms) else list(structures)
     if not several:
         raise StructureError("Wanted at least one structure, got an empty list.")
-    refused = refusals(several, stepper, potential)
+    several, refused = let_in(several, stepper, potential)
     if isinstance(structures, ase.Atoms) and refused:
         raise refused[0]
     # Before the first step: all steps are to be computed in the same way.
@@ -105,13 +105,14 @@ def resume(
     """
     several = [structures] if isinstance(structures, ase.Atoms) else list(structures)
     potential.prepare()
+    several, refused = let_in(several, stepper, potential)
     progress = load_progress(path, stepper, potential)
     return Run(
         stepper,
         potential,
         several,
         progress=progress,
-        refused=refusals(several, stepper, potential),
+        refused=refused,
         max_steps=max_steps,
         every=every,
         room=room,

@@ -53,6 +53,10 @@ class SinglePoint:
         """Every structure has an energy."""
         del atoms
 
+    def prepare(self, atoms: ase.Atoms) -> ase.Atoms:
+        """Itself."""
+        return atoms
+
     def start(self, system: System, data: AtomData) -> SinglePointState:
         """All that there is."""
         return SinglePointState(

@@ -40,8 +40,8 @@ def space_group(atoms: ase.Atoms, symprec: float = 1e-2) -> SpaceGroup:
         StructureError: not a crystal, or atoms on top of each other.
         ParameterError: `symprec` is not positive.
     """
-    cell, _ = _spglib_cell(atoms, symprec)
-    found = _call(spglib.get_symmetry_dataset, cell, atoms, symprec=symprec)
+    cell, _ = spglib_cell(atoms, symprec)
+    found = call_spglib(spglib.get_symmetry_dataset, cell, atoms, symprec=symprec)
     return SpaceGroup(number=int(found.number), symbol=str(found.international))
 
 
@@ -72,8 +72,8 @@ def conventional_cell(atoms: ase.Atoms, symprec: float = 1e-2) -> ase.Atoms:
 
 
 def _standardize(atoms: ase.Atoms, symprec: float, *, to_primitive: bool) -> ase.Atoms:
-    cell, representatives = _spglib_cell(atoms, symprec)
-    lattice, scaled_positions, kinds = _call(
+    cell, representatives = spglib_cell(atoms, symprec)
+    lattice, scaled_positions, kinds = call_spglib(
         spglib.standardize_cell,
         cell,
         atoms,
@@ -93,7 +93,7 @@ def _standardize(atoms: ase.Atoms, symprec: float, *, to_primitive: bool) -> ase
     return result
 
 
-def _spglib_cell(
+def spglib_cell(
     atoms: ase.Atoms, symprec: float
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
     """What spglib takes, and for each kind of atom (from 1) one atom of it."""
@@ -115,7 +115,7 @@ def _spglib_cell(
     return (atoms.cell.array, scaled, kinds.reshape(-1) + 1), first
 
 
-def _call(function: Any, cell: Any, atoms: ase.Atoms, **parameters: Any) -> Any:
+def call_spglib(function: Any, cell: Any, atoms: ase.Atoms, **parameters: Any) -> Any:
     """Call spglib; it either raises or returns None where it finds nothing."""
     reason = "no symmetry operations"
     try:
