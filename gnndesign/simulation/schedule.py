@@ -111,7 +111,7 @@ def check_count(wanted: Schedule, name: str, n_structures: int) -> None:
 
 def _single(value: Any, name: str, low: float, high: float) -> float | Ramp:
     if isinstance(value, dict):
-        value = Ramp(**value)
+        value = _ramp(value, name)
     if isinstance(value, Ramp):
         for entry in value.values:
             _single(entry, name, low, high)
@@ -125,3 +125,15 @@ def _single(value: Any, name: str, low: float, high: float) -> float | Ramp:
         bound = f"{low:g} <= {name}" + (f" <= {high:g}" if high < math.inf else "")
         raise ParameterError(f"Wanted {bound}, got {value}.")
     return value
+
+
+def _ramp(points: dict[str, Any], name: str) -> Ramp:
+    """From a job's JSON, which knows lists alone."""
+    try:
+        times, values = (tuple(map(float, points[k])) for k in ("times_fs", "values"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ParameterError(
+            f"Wanted {name} as a number or as {{'times_fs': [...], 'values': [...]}}, "
+            f"got {points!r}."
+        ) from error
+    return Ramp(times, values)

@@ -18,6 +18,7 @@ from gnndesign.jobs.store import JobStore
 from gnndesign.search.objectives import LatticeConstant
 from gnndesign.search.space import PrototypeSpace
 from gnndesign.simulation.dynamics import ENSEMBLES
+from gnndesign.simulation.relaxation import METHODS
 
 N_EACH = 10
 """Relaxations, runs of molecular dynamics, and searches."""
@@ -42,7 +43,12 @@ def make_spec(kind, seed):
     if kind == "relax":
         cells = ("full", "isotropic", "constant_volume", None)
         bound = 1e-4 if potential == "sevennet-0" else 1e-7
-        parameters = {"steps": 300, "max_force": bound, "cell": cells[seed % 4]}
+        parameters = {
+            "method": list(METHODS)[seed % len(METHODS)],
+            "steps": 300,
+            "max_force": bound,
+            "cell": cells[seed % 4],
+        }
     elif kind == "dynamics":
         parameters = {
             "ensemble": list(ENSEMBLES)[seed % len(ENSEMBLES)],
@@ -239,6 +245,7 @@ def read_meanwhile(read_all, store):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(N_EACH))
 @pytest.mark.parametrize("kind", ["relax", "dynamics", "search"])
 def test_a_killed_job_ends_as_if_nothing_had_been(kind, seed, kill_home, read_all):

@@ -115,6 +115,8 @@ class AveragesAccumulator(Observable):
         with np.errstate(invalid="ignore", divide="ignore"):
             means = np.cumsum(curve.sums, 0) / number
             error = estimate.standard_error * np.sqrt(estimate.n_samples / number)
+        # What never changed shows no rounding.
+        means = np.where(estimate.standard_error == 0.0, estimate.mean, means)
         # Every quantity that is there at all is there in every sample.
         times = self.beat.first_time_fs + self.beat.interval_fs * (
             number.max(1, initial=0) - 1

@@ -11,7 +11,8 @@ The plateau is where the block length B (in samples) first satisfies
 
 in which the bias of too short blocks (~ g/B) and the noise of too few (~ sqrt(2 B/n))
 balance. R. M. Lee et al., Phys. Rev. E 83, 066706 (2011). g is the statistical
-inefficiency: n correlated samples are worth n/g independent ones.
+inefficiency: n correlated samples are worth n/g independent ones. Should the next level
+be higher still, it is taken, which makes up for plateaus that were met by chance.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-MIN_BLOCKS = 12
-"""Fewer blocks than this say nothing of a standard error (its own would be 21 %)."""
+MIN_BLOCKS = 8
+"""Fewer blocks than this say nothing of a standard error (its own would be 27 %)."""
 
 _COUNT, _MEAN, _SQUARES, _PENDING = range(4)
 
@@ -78,27 +79,32 @@ class Blocking:
 
     def estimate(self) -> BlockEstimate:
         """Means and standard errors by now."""
-        n = self.n_quantities
-        levels = np.array(self._levels).reshape(-1, 4, n)
-        # Where there is nothing, there are no levels to look at either.
-        first = levels[0] if len(levels) else np.zeros((4, n))
-        count = levels[:, _COUNT]
+        if not self._levels:
+            nothing = np.full(self.n_quantities, np.nan)
+            return BlockEstimate(
+                n_samples=np.zeros(self.n_quantities, dtype=int),
+                mean=nothing,
+                standard_error=nothing,
+                statistical_inefficiency=nothing,
+            )
+        levels = np.array(self._levels)
+        first, count = levels[0], levels[:, _COUNT]
         with np.errstate(invalid="ignore", divide="ignore"):
             variance = levels[:, _SQUARES] / (count * (count - 1.0))
-            inefficiency = variance / variance[:1]
             length = 2.0 ** np.arange(len(levels))[:, None]
-            plateau = length**3 > 2.0 * first[_COUNT] * inefficiency**2
+            plateau = length**3 > 2.0 * first[_COUNT] * (variance / variance[0]) ** 2
             plateau &= count >= MIN_BLOCKS
-            chosen = [
-                _first_where(plateau, values)
-                for values in (np.sqrt(variance), inefficiency)
-            ]
+            # The highest level is too short a series itself, so nothing wraps around.
+            ahead = np.where(count >= MIN_BLOCKS // 2, variance, 0.0)
+            highest = np.maximum(variance, np.roll(ahead, -1, axis=0))
+            chosen = _first_where(plateau, highest)
+            inefficiency = chosen / variance[0]
         constant = (first[_COUNT] > 1) & (first[_SQUARES] == 0.0)
         return BlockEstimate(
             n_samples=first[_COUNT].astype(int),
             mean=np.where(first[_COUNT] > 0, first[_MEAN], np.nan),
-            standard_error=np.where(constant, 0.0, chosen[0]),
-            statistical_inefficiency=chosen[1],
+            standard_error=np.where(constant, 0.0, np.sqrt(chosen)),
+            statistical_inefficiency=inefficiency,
         )
 
     def content(self) -> dict[str, int | np.ndarray]:
@@ -132,8 +138,6 @@ def _first_where(
     chosen: np.ndarray, values: np.ndarray
 ) -> Float[np.ndarray, " n_quantities"]:
     """Per column, the value in the first row that is chosen; NaN without one."""
-    if len(values) == 0:
-        return np.full(values.shape[1], np.nan)
     rows = chosen.argmax(0)
     found = np.take_along_axis(values, rows[None], 0)[0]
     return np.where(chosen.any(0), found, np.nan)
