@@ -39,7 +39,7 @@ class Queue:
 
     def __init__(self, potential: Potential, room: Room | None = None) -> None:
         self._potential = potential
-        self._room = room or Room.of(potential)
+        self._room = room
         self._evaluator = Evaluator(potential=potential)
         self._lanes: list[Run] = []
         self._n_added = 0

@@ -79,7 +79,7 @@ class Run:
         self._every = every
         self._stepper = stepper
         self._evaluator = Evaluator(potential=potential)
-        self._room = room or Room.of(potential)
+        self._room = room or Room.of(potential, structures)
         self._shares: dict[int, float] = {}
         self._checkpoints = checkpoints
         self._saved_at = time.monotonic()

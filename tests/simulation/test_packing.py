@@ -10,10 +10,12 @@ from gnndesign.potentials.base import Potential
 from gnndesign.potentials.lennard_jones import LennardJones
 from gnndesign.simulation.base import Status
 from gnndesign.simulation.checkpoint import Checkpoints
+from gnndesign.simulation.cost import CostModel, Linear
 from gnndesign.simulation.dynamics import molecular_dynamics
 from gnndesign.simulation.fire import FIRE
 from gnndesign.simulation.langevin import Langevin
 from gnndesign.simulation.packing import Queue
+from gnndesign.simulation.pair_count import count_pairs
 from gnndesign.simulation.relaxation import relax
 from gnndesign.simulation.room import Room
 from gnndesign.simulation.run import resume, run
@@ -310,3 +312,28 @@ def test_the_queue_names_who_cannot_be_used(argon, sevennet_0):
     assert list(found) == [0]
     assert list(queue.refused) == [1]
     assert "not Po" in queue.refused[1]
+
+
+def test_the_room_of_a_device_is_what_its_memory_holds(argon, lennard_jones):
+    cost = CostModel(
+        potential="lennard-jones",
+        checksum="",
+        cutoff=8.5,
+        device="cpu",
+        hardware="a small one",
+        form="torch",
+        host="here",
+        library="0",
+        time=None,
+        memory=Linear(fixed=1e6, per_atom=1000.0, per_pair=10.0),
+        budget=0,
+        is_memory_measured=True,
+    )
+    room = Room(cost=cost, budget=1_030_000)
+    n_pairs = count_pairs(argon(), 8.5)
+    assert room.share(argon()) == pytest.approx((4000 + 10 * n_pairs) / 3e4)
+    assert Room.of(lennard_jones, [argon()]) == Room()
+    watched = Cramped(10**6)
+    relax([argon(seed=k) for k in range(9)], watched, max_force=1e-2, room=room)
+    fits = 4 * int(1.0 / room.share(argon()))
+    assert fits - 4 < max(watched.calls) <= fits
