@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+import math
+from array import array
+from bisect import bisect_left
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from gnndesign.jobs.store import JobStore
 from gnndesign.simulation.results import SCALARS, History
+
+_COLUMNS = ("time_fs", *SCALARS)
+
+
+@dataclass(slots=True)
+class _Table:
+    """The rows of one structure as numbers: of a long run there are very many."""
+
+    steps: array[int] = field(default_factory=lambda: array("q"))
+    values: array[float] = field(default_factory=lambda: array("d"))
+    last: dict[str, Any] | None = None
+
+    def take(self, row: dict[str, Any]) -> None:
+        """Put a row where its step belongs; one that is there already is replaced."""
+        step, width = int(row["step"]), len(_COLUMNS)
+        place = bisect_left(self.steps, step)
+        is_there = place < len(self.steps) and self.steps[place] == step
+        if not is_there:
+            self.steps.insert(place, step)
+        # JSON has no NaN; what has no meaning for the run is null.
+        numbers = [math.nan if row[k] is None else float(row[k]) for k in _COLUMNS]
+        end = place + (1 if is_there else 0)
+        self.values[width * place : width * end] = array("d", numbers)
+        if place == len(self.steps) - 1:
+            self.last = row
 
 
 class MetricsReader:
@@ -16,31 +45,26 @@ class MetricsReader:
     def __init__(self, store: JobStore) -> None:
         self._store = store
         self._offset = 0
-        self._rows: dict[int, dict[int, dict[str, Any]]] = {}
+        self._tables: dict[int, _Table] = {}
 
     def refresh(self) -> bool:
         """Read what was written since; whether there was anything."""
         rows, self._offset = self._store.metrics(self._offset)
         for row in rows:
-            # A moment that is written again (its structure has ended) replaces itself.
-            self._rows.setdefault(row["id"], {})[row["step"]] = row
+            self._tables.setdefault(row["id"], _Table()).take(row)
         return bool(rows)
 
     def history(self, system: int = 0) -> History:
         """All scalars of a structure so far; empty before the first moment."""
-        rows = [row for _, row in sorted(self._rows.get(system, {}).items())]
-
-        def column(name: str) -> np.ndarray:
-            values = [row[name] for row in rows]
-            return np.array([np.nan if v is None else v for v in values], dtype=float)
-
+        table = self._tables.get(system, _Table())
+        # Copies, so that the tables can grow.
+        columns = np.array(table.values).reshape(-1, len(_COLUMNS)).T.copy()
         return History(
-            step=np.array([row["step"] for row in rows], dtype=int),
-            time_fs=column("time_fs"),
-            **{name: column(name) for name in SCALARS},
+            step=np.array(table.steps, dtype=int),
+            **dict(zip(_COLUMNS, columns, strict=True)),
         )
 
     def last(self, system: int = 0) -> dict[str, Any] | None:
         """The latest row of a structure."""
-        rows = self._rows.get(system)
-        return rows[max(rows)] if rows else None
+        table = self._tables.get(system)
+        return None if table is None else table.last
