@@ -65,6 +65,7 @@ class Snapshot:
         volume: (n_systems,) Å³; NaN without a volume.
         status: (n_systems,) values of `Status`.
         messages: (n_systems,) what a guard said; empty where nothing is to be said.
+        masses: (n_atoms_in_all,) amu; None for the natural ones.
     """
 
     step: Int[np.ndarray, " n_systems"]
@@ -86,6 +87,7 @@ class Snapshot:
     volume: Float[np.ndarray, " n_systems"]
     status: Int[np.ndarray, " n_systems"]
     messages: tuple[str, ...]
+    masses: Float[np.ndarray, " n_atoms_in_all"] | None = None
 
     def atom_range(self, index: int) -> slice:
         """Where the atoms of the structure at place `index` are."""
@@ -101,6 +103,10 @@ class Snapshot:
             cell=self.cell[index],
             pbc=self.pbc[index],
         )
+        if self.masses is not None and (own := self.masses[part]).tolist() != (
+            atoms.get_masses().tolist()
+        ):
+            atoms.set_array("masses", own, float, ())
         if self.momenta is not None:
             atoms.set_momenta(self.momenta[part])
         return atoms

@@ -11,6 +11,7 @@ import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 from jaxtyping import Float, Int
 
+from gnndesign.errors import ParameterError
 from gnndesign.simulation.base import Snapshot, Status
 from gnndesign.simulation.running import Run
 from gnndesign.simulation.trajectory import TrajectoryFolder, frame
@@ -124,8 +125,13 @@ def follow(
         trajectory: a folder for the frames; None keeps none.
         on_snapshot: called with every snapshot.
         should_stop: asked after every snapshot.
+
+    Raises:
+        ParameterError: the folder holds frames of another run.
     """
     recorder = Recorder(n_systems)
+    if trajectory is not None and not going.is_resumed:
+        _refuse_frames_of_another_run(Path(trajectory))
     folder = None if trajectory is None else TrajectoryFolder(Path(trajectory))
     try:
         for snapshot in going:
@@ -140,6 +146,14 @@ def follow(
         if folder is not None:
             folder.close()
     return recorder
+
+
+def _refuse_frames_of_another_run(folder: Path) -> None:
+    if folder.is_dir() and any(folder.glob("*.traj")):
+        raise ParameterError(
+            f"'{folder}' holds the frames of another run; wanted a new folder. Give "
+            "another one, or the checkpoint to go on from."
+        )
 
 
 def not_run(going: Run, system: int) -> tuple[Status, str]:

@@ -46,6 +46,7 @@ class Run:
     Attributes:
         progress: the latest state of all systems; replaced, never changed, so another
             thread may read it at any time.
+        is_resumed: whether it goes on from a checkpoint.
         refused: why structures were left out, by their id.
         max_steps: may be raised while the run goes on.
         before_step: called before every step; it may wait, or call `stop`.
@@ -70,6 +71,7 @@ class Run:
                 f"Wanted max_steps >= 0 and every >= 1, got {max_steps} and {every}."
             )
         self.progress = progress
+        self.is_resumed = progress.n_entered > 0
         self.refused = refused
         self.max_steps = max_steps
         self.before_step: Callable[[], None] | None = None

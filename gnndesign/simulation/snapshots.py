@@ -64,4 +64,5 @@ def snapshot(
         volume=host(volume),
         status=host(status),
         messages=messages or ("",) * batch.n_systems,
+        masses=host(state.data.masses),
     )

@@ -20,7 +20,8 @@ CONTENTS = ("full", "compact")
 "full": positions, momenta and forces as they were computed, 72 bytes an atom.
 "compact": positions and momenta in float32, 24 bytes an atom.
 
-Energy, stress, cell, step and time, 0.7 kB, are in both; a relaxation has no momenta.
+Energy, stress, cell, step and time, 0.7 kB, are in both, and masses where they are not
+the natural ones; a relaxation has no momenta.
 """
 
 
@@ -111,6 +112,9 @@ class TrajectoryFolder:
         item: dict[str, Any] = {"positions": snapshot.positions[part].astype(kind)}
         if snapshot.momenta is not None:
             item["momenta"] = snapshot.momenta[part].astype(kind)
+        atoms = snapshot.atoms(index)
+        if atoms.has("masses"):  # Other than the natural ones.
+            item["masses"] = atoms.get_masses()
         results = _scalars(snapshot, index)
         if is_full:
             results["forces"] = snapshot.forces[part]

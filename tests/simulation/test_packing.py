@@ -1,11 +1,13 @@
 """One queue: structures wait, enter where one leaves, and nothing depends on when."""
 
 import ase
+import ase.io
 import numpy as np
 import pytest
 import torch
 from ase.build import bulk
 
+from gnndesign.errors import ParameterError
 from gnndesign.potentials.base import Potential
 from gnndesign.potentials.lennard_jones import LennardJones
 from gnndesign.simulation.base import Status
@@ -337,3 +339,20 @@ def test_the_room_of_a_device_is_what_its_memory_holds(argon, lennard_jones):
     relax([argon(seed=k) for k in range(9)], watched, max_force=1e-2, room=room)
     fits = 4 * int(1.0 / room.share(argon()))
     assert fits - 4 < max(watched.calls) <= fits
+
+
+def test_frames_of_another_run_are_not_continued_by_chance(
+    argon, lennard_jones, tmp_path
+):
+    options = {"steps": 3, "trajectory": tmp_path / "frames"}
+    molecular_dynamics(argon(), lennard_jones, **options)
+    with pytest.raises(ParameterError, match="frames of another run"):
+        molecular_dynamics(argon(), lennard_jones, **options)
+
+
+def test_masses_are_in_the_frames(lennard_jones, tmp_path):
+    pair = ase.Atoms("ArH", [[0, 0, 0], [3.6, 0, 0]])
+    options = {"steps": 2, "masses": {"H": 2.014}, "trajectory": tmp_path / "frames"}
+    molecular_dynamics(pair, lennard_jones, **options)
+    frame = ase.io.read(tmp_path / "frames" / "00000.traj", 0)
+    np.testing.assert_array_equal(frame.get_masses(), [39.948, 2.014])
