@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import math
 from argparse import Namespace
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gnndesign.cli.output import (
     DONE,
@@ -26,6 +28,7 @@ from gnndesign.errors import ParameterError
 
 if TYPE_CHECKING:
     from gnndesign.simulation.base import Snapshot
+    from gnndesign.simulation.observables import ObservableResults
     from gnndesign.simulation.results import History
 
 _COLUMNS = {
@@ -34,6 +37,15 @@ _COLUMNS = {
     "max_force": "max_force_eV_per_A",
     "volume": "volume_A3",
 }
+ENSEMBLES = (
+    "nve",
+    "langevin",
+    "nose_hoover",
+    "bussi",
+    "npt_mtk",
+    "npt_cell_rescaling",
+)
+OBSERVABLES = ("averages", "rdf", "msd", "vacf")
 _HEADER = (
     "file",
     "formula",
@@ -51,7 +63,7 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(
         commands,
         "md",
-        "Molecular dynamics at constant energy or constant temperature.",
+        "Molecular dynamics at constant energy, temperature or pressure.",
         example="gnndesign md silicon.cif --temperature 600 --timestep 2 --steps 5000",
         not_reached="the run diverged",
     )
@@ -60,17 +72,44 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--ensemble",
         default="langevin",
-        choices=("nve", "langevin", "nose_hoover", "bussi"),
-        help="constant energy or temperature (default: %(default)s)",
+        choices=ENSEMBLES,
+        help="what is kept: energy (nve), temperature, or pressure as well (npt_...) "
+        "(default: %(default)s)",
     )
     for name, default, unit in (
         ("--temperature", 300.0, "K"),
         ("--timestep", 1.0, "fs"),
         ("--friction", 10.0, "of the Langevin thermostat, 1/ps"),
+        ("--pressure", 0.0, "GPa, of a barostat"),
     ):
         parser.add_argument(
             name, type=float, default=default, help=f"{unit} (default: %(default)s)"
         )
+    parser.add_argument(
+        "--ramp-to",
+        type=float,
+        metavar="KELVIN",
+        help="the temperature goes there, evenly until the last step",
+    )
+    parser.add_argument(
+        "--pressure-ramp-to",
+        type=float,
+        metavar="GPA",
+        help="the pressure goes there, evenly until the last step",
+    )
+    parser.add_argument(
+        "--cell",
+        choices=("isotropic", "full"),
+        default="isotropic",
+        help="what of the cell a barostat changes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--observe",
+        default="",
+        metavar="NAMES",
+        help=f"what to average on the way, of {','.join(OBSERVABLES)}; "
+        "written to observables.json",
+    )
     parser.add_argument("--steps", type=int, default=1000, help="default: 1000")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument(
@@ -104,9 +143,12 @@ def run(options: Namespace) -> int:
 
     from gnndesign.potentials.catalog import load_potential
     from gnndesign.simulation.base import Status
-    from gnndesign.simulation.dynamics import DynamicsOptions, molecular_dynamics
+    from gnndesign.simulation.dynamics import molecular_dynamics
+    from gnndesign.simulation.observables import Observables
     from gnndesign.structures.files import save_structure
 
+    names = [name for name in options.observe.split(",") if name]
+    observables = Observables.create(names, spacing=options.every) if names else None
     potential = load_potential(options.potential, options.device)
     with (
         Interrupt() as interrupt,
@@ -114,25 +156,25 @@ def run(options: Namespace) -> int:
     ):
 
         def show(snapshot: Snapshot) -> None:
+            if observables is not None:
+                observables.add(snapshot)
             bar.at(int(snapshot.step[0]), f"{snapshot.temperature_K[0]:.0f} K")
 
-        parameters: DynamicsOptions = {
-            "ensemble": options.ensemble,
-            "temperature_K": options.temperature,
-            "timestep_fs": options.timestep,
-            "steps": options.steps,
-            "seed": options.seed,
-            "record_every": options.every,
-            "trajectory": folder,
-            "on_snapshot": show,
-            "should_stop": interrupt,
-        }
-        if options.ensemble == "langevin":
-            parameters["friction_per_ps"] = options.friction
-        result = molecular_dynamics(atoms, potential, **parameters)
+        result = molecular_dynamics(
+            atoms,
+            potential,
+            steps=options.steps,
+            record_every=options.every,
+            trajectory=folder,
+            on_snapshot=show,
+            should_stop=interrupt,
+            **_of_ensemble(options),
+        )
         _write_history(result.history, folder / "history.csv")
         last = named_by(options.file, "last", ".extxyz").name
         save_structure(result.atoms, folder / last)
+        if observables is not None and observables.systems:
+            _write_observables(observables.results(0), folder / "observables.json")
     if result.message:
         note(f"'{options.file}': {result.message}")
     write_table(
@@ -153,6 +195,50 @@ def run(options: Namespace) -> int:
     if interrupt():
         return INTERRUPTED
     return DONE if result.status is Status.FINISHED else NOT_REACHED
+
+
+def _of_ensemble(options: Namespace) -> Any:
+    """The parameters that the ensemble has."""
+    from gnndesign.simulation.schedule import Ramp
+
+    def until(start: float, end: float | None) -> float | Ramp:
+        whole_fs = options.steps * options.timestep
+        return start if end is None else Ramp((0.0, whole_fs), (start, end))
+
+    parameters: dict[str, Any] = {
+        "ensemble": options.ensemble,
+        "temperature_K": until(options.temperature, options.ramp_to),
+        "timestep_fs": options.timestep,
+        "seed": options.seed,
+    }
+    if options.ensemble == "langevin":
+        parameters["friction_per_ps"] = options.friction
+    if options.ensemble.startswith("npt"):
+        parameters["pressure_GPa"] = until(options.pressure, options.pressure_ramp_to)
+        parameters["cell"] = options.cell
+    return parameters
+
+
+def _write_observables(results: ObservableResults, path: Path) -> None:
+    """Everything that is known, as JSON; what is not known is null."""
+    from gnndesign.disk import write_atomically
+
+    write_atomically(
+        path, json.dumps(_plain(results), allow_nan=False, indent=1) + "\n"
+    )
+
+
+def _plain(node: Any) -> Any:
+    """As JSON has it."""
+    if is_dataclass(node):
+        return {field.name: _plain(getattr(node, field.name)) for field in fields(node)}
+    if hasattr(node, "tolist"):
+        return _plain(node.tolist())
+    if isinstance(node, list | tuple):
+        return [_plain(entry) for entry in node]
+    if isinstance(node, dict):
+        return {str(key): _plain(value) for key, value in node.items()}
+    return None if isinstance(node, float) and not math.isfinite(node) else node
 
 
 def _write_history(history: History, path: Path) -> None:

@@ -52,6 +52,12 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     add_potential(parser)
     parser.add_argument(
+        "--method",
+        default="fire",
+        choices=("fire", "lbfgs"),
+        help="how the minimum is sought (default: %(default)s)",
+    )
+    parser.add_argument(
         "--cell",
         default="none",
         choices=("none", "isotropic", "constant_volume", "full"),
@@ -63,6 +69,20 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--max-steps", type=int, default=500, help="default: 500")
     parser.add_argument(
         "--pressure", type=float, default=0.0, help="GPa (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--fixed-axes",
+        default="",
+        metavar="AXES",
+        help="lattice vectors that stay, such as c or ab",
+    )
+    parser.add_argument(
+        "--fix-symmetry",
+        action="store_true",
+        help="the space group at the end is the one at the start",
+    )
+    parser.add_argument(
+        "--fix-center", action="store_true", help="the center of mass stays"
     )
     parser.add_argument(
         "-o",
@@ -99,6 +119,10 @@ def run(options: Namespace) -> int:
             max_force=options.max_force,
             max_steps=options.max_steps,
             pressure_GPa=options.pressure,
+            method=options.method,
+            fixed_axes=options.fixed_axes,
+            fix_symmetry=options.fix_symmetry,
+            fix_center=options.fix_center,
             on_snapshot=show,
             should_stop=interrupt,
         )

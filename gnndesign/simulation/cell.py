@@ -108,7 +108,7 @@ class CellFreedom:
             return
         kept = atoms.cell.array[["abc".index(axis) for axis in self.fixed_axes]]
         held = np.linalg.pinv(kept) @ kept
-        turns = symmetry_operations(atoms, symprec).cartesian(atoms.cell.array)
+        turns = symmetry_operations(atoms, symprec).turns
         if np.abs(turns @ held - held @ turns).max() > 1e-6:
             raise StructureError(
                 f"The symmetry takes fixed_axes='{self.fixed_axes}' to axes that are "

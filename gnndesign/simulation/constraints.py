@@ -87,7 +87,7 @@ class Constraints:
         stress = prediction.stress
         if bool(self.beyond_fixed.any()):
             allowed = torch.einsum("nab,nb->na", self.strains, stress.flatten(1))
-            allowed = allowed.to(stress.dtype).view_as(stress)
+            allowed = allowed.view_as(stress)
             stress = torch.where(self.beyond_fixed[:, None, None], allowed, stress)
         return replace(prediction, forces=forces, stress=stress)
 
@@ -116,11 +116,11 @@ class Constraints:
         """
         if not bool(self.center_fixed.any()):
             return vectors
-        index, normals = batch.system_index, []
-        for axis in torch.eye(3, dtype=vectors.dtype, device=vectors.device):
-            along = masses.to(vectors.dtype)[:, None] * axis
-            normals.append(self.on_atoms(batch, along))
-        normal = torch.stack(normals, 1)
+        index = batch.system_index
+        axes = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
+        normal = torch.stack(
+            [self.on_atoms(batch, masses[:, None] * axis) for axis in axes], 1
+        )
         gram = batch.sum_over_atoms(normal @ normal.mT)
         share = batch.sum_over_atoms((normal @ vectors[:, :, None])[:, :, 0])
         # A direction in which no atom may move has no inverse, and needs none.
@@ -134,11 +134,11 @@ class Constraints:
         counts = batch.atoms_per_system
         start = torch.cumsum(counts, 0) - counts
         group = start[batch.system_index] + self.first
-        turned = torch.einsum("ni,nji->nj", vectors.to(self.frames.dtype), self.frames)
+        turned = torch.einsum("ni,nji->nj", vectors, self.frames)
         total = torch.zeros_like(turned).index_add(0, group, turned)
         size = torch.bincount(group, minlength=batch.n_atoms)
         mean = (total / size.clamp(min=1)[:, None])[group]
-        return torch.einsum("nj,nji->ni", mean, self.frames).to(vectors.dtype)
+        return torch.einsum("nj,nji->ni", mean, self.frames)
 
 
 def refuse_in_dynamics(atoms: ase.Atoms) -> None:

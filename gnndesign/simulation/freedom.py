@@ -90,7 +90,7 @@ class Freedom:
         if symprec is not None:
             operations = symmetry_operations(atoms, symprec)
             _check_invariant(fixed, operations)
-            frames, first, strains = _under(operations, atoms.cell.array)
+            frames, first, strains = _under(operations)
         frames[fixed] = 0.0
         return cls(
             fixed=(frames == 0.0).all((1, 2)),
@@ -167,7 +167,7 @@ def _common(
 
 
 def _under(
-    operations: SymmetryOperations, cell: Float[np.ndarray, "3 3"]
+    operations: SymmetryOperations,
 ) -> tuple[
     Float[np.ndarray, "n_atoms 3 3"],
     Int[np.ndarray, " n_atoms"],
@@ -175,31 +175,33 @@ def _under(
 ]:
     """`frames`, `first` and `strains` that a space group leaves.
 
-    A symmetric field of vectors is known from that on the first atom of each orbit: it
-    is in the subspace S which the operations that keep this atom leave as it is, and an
+    A symmetric field of vectors is known from that on one atom of each orbit: it is in
+    the subspace S which the operations that keep this atom leave as it is, and an
     operation R that takes the atom to another takes the vector along: M = S R.
     """
-    turns = operations.cartesian(cell)
-    images = operations.images
-    first = images.min(0)
+    turns, images = operations.turns, operations.images
+    orbit = images.min(0)
     frames = np.empty((images.shape[1], 3, 3))
-    for atom in np.unique(first).tolist():
-        keeps = images[:, atom] == atom
-        subspace = turns[keeps].mean(0)
-        _, any_one = np.unique(images[:, atom], return_index=True)
-        frames[images[any_one, atom]] = subspace @ turns[any_one]
+    for atom in np.unique(orbit).tolist():
+        subspace = turns[images[:, atom] == atom].mean(0)
+        reached, any_one = np.unique(images[:, atom], return_index=True)
+        frames[reached] = subspace @ turns[any_one]
+    orbit = orbit[operations.primitive]
+    _, first, which = np.unique(orbit, return_index=True, return_inverse=True)
     strains = np.einsum("gac,gbd->abcd", turns, turns) / len(turns)
-    return frames, first, strains.reshape(9, 9)
+    return frames[operations.primitive], first[which], strains.reshape(9, 9)
 
 
 def _check_invariant(
     fixed: Bool[np.ndarray, " n_atoms"], operations: SymmetryOperations
 ) -> None:
-    broken = (fixed[operations.images] != fixed).any(0)
+    """Refuse fixed atoms of which an image is not fixed."""
+    orbit = operations.images.min(0)[operations.primitive]
+    n_fixed = np.bincount(orbit, fixed)[orbit]
+    broken = fixed & (n_fixed != np.bincount(orbit)[orbit])
     if broken.any():
-        atoms = np.flatnonzero(broken & fixed).tolist()
+        atoms = ", ".join(map(str, np.flatnonzero(broken)[:5]))
         raise StructureError(
-            f"The symmetry takes fixed atoms ({', '.join(map(str, atoms[:5]))}) to ones "
-            "that are not fixed. Fix all their images too, or none, or do not fix the "
-            "symmetry."
+            f"The symmetry takes fixed atoms ({atoms}) to ones that are not fixed. Fix "
+            "all their images too, or none, or do not fix the symmetry."
         )

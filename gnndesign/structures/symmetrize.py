@@ -1,4 +1,8 @@
-"""A crystal's symmetry operations, and the crystal made to obey them exactly."""
+"""A crystal's symmetry operations, and the crystal made to obey them exactly.
+
+All is done in the primitive cell: there an operation is a permutation of few atoms, and
+a supercell of any shape keeps the symmetry of the crystal, not of its own lattice alone.
+"""
 
 from __future__ import annotations
 
@@ -19,28 +23,38 @@ _MOST_PASSES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SymmetryOperations:
-    """The space group of a crystal, acting on its atoms.
+    """The space group of a crystal, acting on the atoms of its primitive cell.
 
-    An operation takes the fractional coordinates x of atom i (a column) to those of
-    another atom, or of one of its images:
+    An operation takes the fractional coordinates y of atom a (a column) to those of
+    another atom, or of one of its copies:
 
-        W x_i + w = x_j + whole numbers,   j = images[operation, i]
+        W y_a + w = y_b + whole numbers,   b = images[operation, a]
 
     Attributes:
         rotations: (n_operations, 3, 3) W.
         translations: (n_operations, 3) w.
-        images: (n_operations, n_atoms) j.
+        images: (n_operations, n_primitive) b.
+        cell: (3, 3) Å, primitive lattice vectors, as rows.
+        scaled: (n_primitive, 3) y, each the mean over the copies of its atom.
+        primitive: (n_atoms,) of which atom of the primitive cell an atom of the crystal
+            is a copy.
+        shifts: (n_atoms, 3) whole primitive vectors by which it is displaced.
+        multiples: (3, 3) lattice vectors of the crystal in primitive ones.
     """
 
     rotations: Int[np.ndarray, "n_operations 3 3"]
     translations: Float[np.ndarray, "n_operations 3"]
-    images: Int[np.ndarray, "n_operations n_atoms"]
+    images: Int[np.ndarray, "n_operations n_primitive"]
+    cell: Float[np.ndarray, "3 3"]
+    scaled: Float[np.ndarray, "n_primitive 3"]
+    primitive: Int[np.ndarray, " n_atoms"]
+    shifts: Int[np.ndarray, "n_atoms 3"]
+    multiples: Int[np.ndarray, "3 3"]
 
-    def cartesian(
-        self, cell: Float[np.ndarray, "3 3"]
-    ) -> Float[np.ndarray, "n_operations 3 3"]:
+    @property
+    def turns(self) -> Float[np.ndarray, "n_operations 3 3"]:
         """(n_operations, 3, 3) R: a vector v, as a row, goes to v @ R."""
-        return np.linalg.inv(cell) @ self.rotations.transpose(0, 2, 1) @ cell
+        return np.linalg.inv(self.cell) @ self.rotations.transpose(0, 2, 1) @ self.cell
 
 
 def symmetry_operations(atoms: ase.Atoms, symprec: float = 1e-2) -> SymmetryOperations:
@@ -53,12 +67,31 @@ def symmetry_operations(atoms: ase.Atoms, symprec: float = 1e-2) -> SymmetryOper
             coarse to tell which atom goes where.
         ParameterError: `symprec` is not positive.
     """
-    cell, _ = spglib_cell(atoms, symprec)
-    found = call_spglib(spglib.get_symmetry_dataset, cell, atoms, symprec=symprec)
-    _, scaled, kinds = cell
-    images = _images(scaled, found.rotations, found.translations)
-    identity = np.arange(len(atoms))
-    if (np.sort(images, 1) != identity).any() or (kinds[images] != kinds).any():
+    whole, _ = spglib_cell(atoms, symprec)
+    found = call_spglib(spglib.get_symmetry_dataset, whole, atoms, symprec=symprec)
+    multiples = np.rint(atoms.cell.array @ np.linalg.inv(found.primitive_lattice))
+    copies_of, primitive = np.unique(found.mapping_to_primitive, return_inverse=True)
+    one = np.array([np.argmax(primitive == k) for k in range(len(copies_of))])
+    scaled = atoms.get_scaled_positions(wrap=False) @ multiples
+    shifts = np.rint(scaled - scaled[one[primitive]])
+    count = np.bincount(primitive)[:, None]
+    mean = np.zeros((len(one), 3))
+    np.add.at(mean, primitive, scaled - shifts)
+    mean /= count
+
+    kinds = whole[2][one]
+    cell = np.linalg.solve(multiples, atoms.cell.array)
+    small = (cell, mean % 1.0, kinds)
+    found = call_spglib(spglib.get_symmetry_dataset, small, atoms, symprec=symprec)
+    tree = KDTree(_in_the_cell(mean), boxsize=1.0)
+    gone = np.einsum("gij,aj->gai", found.rotations, mean) + found.translations[:, None]
+    images = np.asarray(tree.query(_in_the_cell(gone))[1])
+    in_order = np.arange(len(one))
+    if (
+        (count != count[0]).any()
+        or (np.sort(images, 1) != in_order).any()
+        or (kinds[images] != kinds).any()
+    ):
         raise StructureError(
             f"With symprec {symprec:g} Å it cannot be told which atom of "
             f"{atoms.get_chemical_formula()} an operation takes where. Choose a smaller "
@@ -68,6 +101,11 @@ def symmetry_operations(atoms: ase.Atoms, symprec: float = 1e-2) -> SymmetryOper
         rotations=np.asarray(found.rotations, dtype=int),
         translations=np.asarray(found.translations, dtype=float),
         images=images,
+        cell=cell,
+        scaled=mean,
+        primitive=primitive,
+        shifts=shifts.astype(int),
+        multiples=multiples.astype(int),
     )
 
 
@@ -83,17 +121,17 @@ def symmetrized(atoms: ase.Atoms, symprec: float = 1e-2) -> tuple[ase.Atoms, flo
         end of a lattice vector moved.
 
     Raises:
-        StructureError: as `symmetry_operations`; or an atom would move by more than
+        StructureError: as `symmetry_operations`; or something would move by more than
             `symprec`.
         ParameterError: `symprec` is not positive.
     """
     result = atoms.copy()
     operations = symmetry_operations(result, symprec)
     for _ in range(_MOST_PASSES):
-        _average(result, operations)
-        before = len(operations.rotations)
+        _obey(result, operations)
+        before = operations
         operations = symmetry_operations(result, symprec)
-        if len(operations.rotations) == before:
+        if operations.images.shape == before.images.shape:
             break
     stretch = np.linalg.solve(atoms.cell.array, result.cell.array)
     moves = result.positions - atoms.positions @ stretch
@@ -108,57 +146,29 @@ def symmetrized(atoms: ase.Atoms, symprec: float = 1e-2) -> tuple[ase.Atoms, flo
     return result, largest
 
 
-def _average(atoms: ase.Atoms, operations: SymmetryOperations) -> None:
-    """Obey all operations, in place; exact, since they are a group."""
+def _obey(atoms: ase.Atoms, operations: SymmetryOperations) -> None:
+    """Average over all operations, in place; exact, since they are a group."""
     rotations, images = operations.rotations.astype(float), operations.images
-    cell = atoms.cell.array
+    cell, scaled = operations.cell, operations.scaled
     metric = np.einsum("gba,bc,gcd->ad", rotations, cell @ cell.T, rotations)
     inverse = np.linalg.inv(cell)
-    square = inverse @ (metric / len(rotations)) @ inverse.T
-    values, vectors = np.linalg.eigh(square)
+    values, vectors = np.linalg.eigh(inverse @ (metric / len(rotations)) @ inverse.T)
     stretch = (vectors * np.sqrt(values)) @ vectors.T
-    scaled = atoms.get_scaled_positions(wrap=False)
-    center = scaled.mean(0)
     # Seen from the center of all atoms no translation is left but the whole numbers by
     # which images leave the cell, and those are exact.
-    gone = np.einsum("gab,nb->gna", rotations, scaled)
+    center = scaled.mean(0)
+    gone = np.einsum("gij,aj->gai", rotations, scaled)
     gone += operations.translations[:, None]
-    whole = np.round(gone - scaled[images])
-    arms = np.einsum("gab,nb->gna", rotations, scaled - center)
+    whole = np.rint(gone - scaled[images])
+    arms = np.einsum("gij,aj->gai", rotations, scaled - center)
     arms -= whole - whole.mean(1, keepdims=True)
     # Sorted by where they arrive, instead of by where they come from.
-    total = np.take_along_axis(arms, np.argsort(images, 1)[:, :, None], 1).sum(0)
-    atoms.set_cell(cell @ stretch, apply_constraint=False)
-    atoms.set_positions(
-        (center + total / len(rotations)) @ atoms.cell.array, apply_constraint=False
-    )
-
-
-def _images(
-    scaled: Float[np.ndarray, "n_atoms 3"],
-    rotations: Int[np.ndarray, "n_operations 3 3"],
-    translations: Float[np.ndarray, "n_operations 3"],
-) -> Int[np.ndarray, "n_operations n_atoms"]:
-    """The atom nearest to where an operation takes each atom.
-
-    A large cell may have ten thousand operations, but each is one of at most 48, one
-    for a rotation, followed by a translation alone; only those are searched for.
-    """
-    _, first, which = np.unique(
-        rotations.reshape(-1, 9), axis=0, return_index=True, return_inverse=True
-    )
-    alone = np.flatnonzero((rotations == np.eye(3)).all((1, 2)))
-    atoms = KDTree(_in_the_cell(scaled), boxsize=1.0)
-
-    def found(operations: np.ndarray) -> np.ndarray:
-        goes = np.einsum("gab,nb->gna", rotations[operations], scaled)
-        goes += translations[operations, None]
-        return np.asarray(atoms.query(_in_the_cell(goes))[1])
-
-    rest = translations - translations[first[which]]
-    steps = KDTree(_in_the_cell(translations[alone]), boxsize=1.0)
-    step = np.asarray(steps.query(_in_the_cell(rest))[1])
-    return np.take_along_axis(found(alone)[step], found(first)[which], 1)
+    arrived = np.take_along_axis(arms, np.argsort(images, 1)[:, :, None], 1)
+    obeying = center + arrived.mean(0)
+    cell = cell @ stretch
+    atoms.set_cell(operations.multiples @ cell, apply_constraint=False)
+    positions = (obeying[operations.primitive] + operations.shifts) @ cell
+    atoms.set_positions(positions, apply_constraint=False)
 
 
 def _in_the_cell(scaled: Float[np.ndarray, "... 3"]) -> Float[np.ndarray, "... 3"]:
