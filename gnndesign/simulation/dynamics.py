@@ -204,7 +204,9 @@ def molecular_dynamics(
         **more,
     )
     for field in fields(stepper):
-        check_count(getattr(stepper, field.name), field.name, len(several))
+        value = getattr(stepper, field.name)
+        if isinstance(value, tuple):
+            check_count(value, field.name, len(several))
     several = [with_masses(atoms, masses or {}) for atoms in several]
     going = start_or_resume(
         stepper,
