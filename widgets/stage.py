@@ -20,12 +20,14 @@ from gnndesign.simulation.results import History
 from gnndesign.structures.trajectory import TrajectoryFile
 from gnndesign_widgets.controls import FIELD
 from gnndesign_widgets.export import ExportBar
+from gnndesign_widgets.observables import PLOTS, TITLES, ResultsReader
 from gnndesign_widgets.plot_view import PlotClick, PlotView
 from gnndesign_widgets.search import SearchModel
 from gnndesign_widgets.simulation import SimulationModel
 from gnndesign_widgets.structure import StructureModel
 from gnndesign_widgets.viewer import ViewerPanel
 
+_HISTORY = "History"
 _PAUSE = 10
 """How much longer than reading a running job's scalars took it is left alone."""
 
@@ -41,16 +43,28 @@ class Stage(ipw.VBox):
         self._frames: TrajectoryFile | None = None
         self._history: History | None = None
         self._history_due = 0.0
+        self._results: ResultsReader | None = None
         # The follower's thread and the kernel's both come here.
         self._lock = threading.RLock()
         self.title = ipw.HTML()
         self.member = ipw.Dropdown(description="Structure", style=FIELD)
         self.viewer = ViewerPanel(height="400px")
         self.export = ExportBar()
+        self.choice = ipw.ToggleButtons(style={"button_width": "auto"})
         self.plot = PlotView()
-        super().__init__([self.title, self.member, self.viewer, self.export, self.plot])
+        super().__init__(
+            [
+                self.title,
+                self.member,
+                self.viewer,
+                self.export,
+                self.choice,
+                self.plot,
+            ]
+        )
         self.layout.width = "100%"
         self.member.observe(self._choose_member, "value")
+        self.choice.observe(self._draw_simulation, "value")
         self.viewer.view.observe(self._move_cursor, "frame")
         self.plot.on_click(self._clicked)
         search.observe(self._draw_search, "result")
@@ -83,6 +97,8 @@ class Stage(ipw.VBox):
             self.member.options = [(str(k + 1), k) for k in range(len(spec.structures))]
             self.member.layout.display = "" if len(spec.structures) > 1 else "none"
             self._simulation = model
+            self._results = ResultsReader(store)
+            self._offer_plots()
             self._open()
 
     def refresh_simulation(self, model: SimulationModel) -> None:
@@ -96,7 +112,7 @@ class Stage(ipw.VBox):
             self._frames.refresh()
             self.viewer.view.grow()
             if time.monotonic() > self._history_due or not model.job.active:
-                self._draw_history()
+                self._read_history()
 
     def show_search(self) -> None:
         """Put the plot of the search on the stage; the viewer keeps what it has."""
@@ -110,13 +126,25 @@ class Stage(ipw.VBox):
         self.title.value = f"<b>{html.escape(title)}</b>"
 
     def _leave(self) -> None:
-        self._simulation = self._history = None
+        self._simulation = self._history = self._results = None
         self._searching = False
         if self._frames is not None:
             self._frames.close()
             self._frames = None
         self.export.source = None
         self.member.layout.display = "none"
+        self.choice.layout.display = "none"
+
+    def _offer_plots(self) -> None:
+        """The history, and what is observed; the choice made for another job stays."""
+        assert self._results is not None
+        names = [name for name in self._results.names if name in PLOTS]
+        options = [(_HISTORY, ""), *((TITLES[name], name) for name in names)]
+        if tuple(options) != tuple(self.choice.options):
+            wanted = self.choice.value
+            self.choice.options = options
+            self.choice.value = wanted if wanted in names else ""
+        self.choice.layout.display = "" if names else "none"
 
     def _open(self) -> None:
         """Open the frames of the chosen member, if there are any yet."""
@@ -132,15 +160,18 @@ class Stage(ipw.VBox):
             self.viewer.view.show(self._frames)
             self.viewer.view.frame = len(self._frames) - 1
             self.export.source = self._frames.path
-        self._draw_history()
+        self._read_history()
 
-    def _draw_history(self) -> None:
+    def _read_history(self) -> None:
+        """Read scalars and observables, and draw them."""
         model = self._simulation
-        if model is not None and model.job.metrics is not None:
-            began = time.monotonic()
-            self._history = model.job.metrics.history(self.member.value or 0)
-            self._move_cursor()
-            self._history_due = time.monotonic() + _PAUSE * (time.monotonic() - began)
+        if model is None or model.job.metrics is None or self._results is None:
+            return
+        began = time.monotonic()
+        self._history = model.job.metrics.history(self.member.value or 0)
+        self._results.refresh(at_once=not model.job.active)
+        self._draw_simulation()
+        self._history_due = time.monotonic() + _PAUSE * (time.monotonic() - began)
 
     def _choose_member(self, _change: object) -> None:
         with self._lock:
@@ -150,14 +181,34 @@ class Stage(ipw.VBox):
                 self._open()
 
     def _move_cursor(self, _change: object = None) -> None:
+        if not self.choice.value:
+            self._draw_simulation()
+
+    def _draw_simulation(self, _change: object = None) -> None:
+        """The plot that was chosen."""
         with self._lock:
-            if self._history is None:
+            if self._history is None or self._results is None:
                 return
-            frames, step = self._frames, None
-            if frames is not None and len(frames):
-                place = min(self.viewer.view.frame, len(frames) - 1)
-                step = int(frames[place].info["step"])
-            self.plot.draw(partial(plot_history, self._history, step))
+            results = self._results.of(self.member.value or 0)
+            name = self.choice.value
+            if not name:
+                averages = None if results is None else results.averages
+                step = self._step_shown()
+                self.plot.draw(partial(plot_history, self._history, step, averages))
+                return
+            result = None if results is None else getattr(results, name)
+            if result is None:
+                self.plot.clear()
+            else:
+                self.plot.draw(partial(PLOTS[name], result))
+
+    def _step_shown(self) -> int | None:
+        """Of the frame in the viewer."""
+        frames = self._frames
+        if frames is None or not len(frames):
+            return None
+        place = min(self.viewer.view.frame, len(frames) - 1)
+        return int(frames[place].info["step"])
 
     def _draw_search(self, _change: object = None) -> None:
         with self._lock:
@@ -173,7 +224,7 @@ class Stage(ipw.VBox):
         with self._lock:
             if self._searching and click.customdata is not None:
                 self._search.picked = int(click.customdata)
-            elif self._frames is not None:
+            elif self._frames is not None and not self.choice.value:
                 self.viewer.view.frame = self._frame_of(self._frames, int(click.x))
 
     def _frame_of(self, frames: TrajectoryFile, step: int) -> int:

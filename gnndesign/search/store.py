@@ -174,6 +174,7 @@ def open_study(
                 new = _sqlite_storage(partial)
                 begin_or_load(new)
                 _close(new)
+                _write_ahead(partial)
         opened = _open_storage(database)
         return StudyStore(opened, begin_or_load(opened), database)
 
@@ -225,14 +226,18 @@ def _open_storage(database: Path | None) -> BaseStorage:
     if database is None:
         return InMemoryStorage()
     try:
-        with closing(sqlite3.connect(database, timeout=BUSY_TIMEOUT_S)) as connection:
-            # Readers, such as a live plot, do not wait for the writer and vice versa.
-            connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(database)
         return _sqlite_storage(database)
     except (sqlite3.DatabaseError, RuntimeError) as error:
         raise CheckpointError(
             f"{database} cannot be opened as a database of studies: {error}."
         ) from error
+
+
+def _write_ahead(database: Path) -> None:
+    """Readers, such as a live plot, do not wait for the writer and vice versa."""
+    with closing(sqlite3.connect(database, timeout=BUSY_TIMEOUT_S)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _sqlite_storage(database: Path) -> RDBStorage:

@@ -11,7 +11,8 @@ mean M(x) = ∫_0^1 exp(x u) du
     h <- h E(v t),   r <- r E(v t) + t (p/m) M(v t),   p <- p E(-a t) + t F M(-a t)
 
 Because v is symmetric and acts on rows from the right, the cell is strained but not
-turned. Positions are scaled about the origin and never wrapped: the center of mass, at
+turned (strains that come back to the same cell may leave a turn of the second order in
+them). Positions are scaled about the origin and never wrapped: the center of mass, at
 rest otherwise, keeps its place in fractions of the cell; one that is fixed (`FixCom`)
 stays where it is.
 

@@ -16,9 +16,11 @@ from gnndesign.errors import ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.simulation.base import Snapshot, Status
 from gnndesign.simulation.bussi import Bussi
+from gnndesign.simulation.cell_rescaling import StochasticCellRescaling
 from gnndesign.simulation.checkpoint import Checkpoints
 from gnndesign.simulation.langevin import Langevin
 from gnndesign.simulation.nose_hoover import NoseHoover
+from gnndesign.simulation.npt_mtk import MartynaTobiasKlein
 from gnndesign.simulation.nve import NVE
 from gnndesign.simulation.phase_space import Dynamics
 from gnndesign.simulation.results import (
@@ -38,6 +40,8 @@ ENSEMBLES: dict[str, type[Dynamics]] = {
     "langevin": Langevin,
     "nose_hoover": NoseHoover,
     "bussi": Bussi,
+    "npt_mtk": MartynaTobiasKlein,
+    "npt_cell_rescaling": StochasticCellRescaling,
 }
 """What `ensemble` may be."""
 
@@ -88,6 +92,12 @@ class DynamicsOptions(TypedDict, total=False):
     chain_length: int
     chain_order: int
     chain_substeps: int
+    pressure_GPa: Any
+    cell: str
+    fixed_axes: str
+    barostat_time_fs: Any
+    thermostat_time_fs: Any
+    compressibility_per_GPa: Any
 
 
 def dynamics_stepper(ensemble: str, **parameters: Any) -> Dynamics:
@@ -156,7 +166,8 @@ def molecular_dynamics(
         potential: gives the forces.
         ensemble: "nve" (velocity Verlet, constant energy); at constant temperature
             "langevin", "nose_hoover" (deterministic) or "bussi" (stochastic velocity
-            rescaling).
+            rescaling); at constant temperature and pressure "npt_mtk" (Martyna, Tobias
+            and Klein, deterministic) or "npt_cell_rescaling" (stochastic).
         temperature_K: of the thermostat, and of the drawn momenta; a number, a `Ramp`,
             or one of these for each structure.
         timestep_fs: fs; a number, or one for each structure.
@@ -171,7 +182,9 @@ def molecular_dynamics(
         should_stop: asked after every recorded snapshot.
         **more: further parameters of the ensemble, as its class has them:
             friction_per_ps; relaxation_time_fs; chain_length, chain_order,
-            chain_substeps.
+            chain_substeps; with a pressure: pressure_GPa (positive under compression),
+            cell ("isotropic" or "full"), fixed_axes (as in "c" or "ab"),
+            barostat_time_fs, thermostat_time_fs, compressibility_per_GPa.
 
     Returns:
         One result for one structure, else a list in the order given.
@@ -191,7 +204,9 @@ def molecular_dynamics(
         **more,
     )
     for field in fields(stepper):
-        check_count(getattr(stepper, field.name), field.name, len(several))
+        value = getattr(stepper, field.name)
+        if isinstance(value, tuple):
+            check_count(value, field.name, len(several))
     several = [with_masses(atoms, masses or {}) for atoms in several]
     going = start_or_resume(
         stepper,

@@ -9,7 +9,9 @@ mass W; one Nosé-Hoover chain acts on the particles, one on the cell:
     W dv/dt = V (P_int - P 1) + (2 K / n) 1           - W v dξ'/dt
 
 projected on what of the cell may change. n = 3 N - 3 are the degrees of freedom of the
-particles, W = (n + 3) k_B T τ² / 3; in the isotropic case 3 W is the W of the paper.
+particles, W = (n + 3) k_B max(T, 300 K) τ² / 3; without the 300 K, and times 3 in the
+isotropic case, it is the W of the paper. W does not matter for averages, but a cell as
+light as that at a few K would swing too fast for any time step.
 Without (tr v / n) p and its counterpart (2 K / n) 1 the volume would be distributed
 wrongly, in small systems visibly. Conserved is
 
@@ -45,8 +47,12 @@ from gnndesign.simulation.constant_pressure import (
     excess_pressure,
     identity_like,
 )
-from gnndesign.simulation.nose_hoover import LIGHTEST, Chain, chain_half_step
+from gnndesign.simulation.nose_hoover import Chain, chain_half_step
 from gnndesign.simulation.phase_space import DynamicsState, spread
+from gnndesign.units import BOLTZMANN_EV_PER_K
+
+LIGHTEST = 300.0 * BOLTZMANN_EV_PER_K
+"""eV, the k_B T that the mass of a cell has at least."""
 
 
 @state_class
@@ -168,6 +174,6 @@ def _push_atoms(
 
 
 def _root_mass(state: DynamicsState, now: Targets) -> Float[Tensor, " n_systems"]:
-    """(n_systems,) sqrt(W), which a temperature of zero does not make zero."""
+    """(n_systems,) sqrt(W)."""
     mass = (state.degrees_of_freedom + 3) * now.kT.clamp(min=LIGHTEST) / 3
     return mass.sqrt() * now.barostat_time

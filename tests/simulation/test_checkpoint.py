@@ -11,13 +11,23 @@ from gnndesign.potentials.lennard_jones import LennardJones
 from gnndesign.simulation import checkpoint
 from gnndesign.simulation.base import Status
 from gnndesign.simulation.cell import CellFreedom, CellMode
+from gnndesign.simulation.cell_rescaling import StochasticCellRescaling
 from gnndesign.simulation.checkpoint import load_state, save_state
 from gnndesign.simulation.fire import FIRE
 from gnndesign.simulation.langevin import Langevin
 from gnndesign.simulation.lbfgs import LBFGS
+from gnndesign.simulation.npt_mtk import MartynaTobiasKlein
 from gnndesign.simulation.nve import NVE
 from gnndesign.simulation.run import resume, run
+from gnndesign.simulation.schedule import Ramp
 
+PRESSED = {
+    "timestep_fs": (4.0, 3.0),
+    "temperature_K": Ramp((0.0, 200.0), (20.0, 60.0)),
+    "pressure_GPa": (Ramp((50.0, 150.0), (0.0, 0.5)), 0.1),
+    "barostat_time_fs": 300.0,
+    "seed": 3,
+}
 STEPPERS = {
     "fire": FIRE(max_force=1e-12),
     "fire with cell": FIRE(
@@ -31,6 +41,10 @@ STEPPERS = {
     ),
     "nve": NVE(timestep_fs=4.0, temperature_K=60.0, seed=3),
     "langevin": Langevin(timestep_fs=4.0, temperature_K=60.0, seed=3),
+    "npt_mtk": MartynaTobiasKlein(**PRESSED),
+    "npt_mtk full": MartynaTobiasKlein(cell="full", **PRESSED),
+    "npt_cell_rescaling": StochasticCellRescaling(**PRESSED),
+    "npt_cell_rescaling full": StochasticCellRescaling(cell="full", **PRESSED),
 }
 CPU = torch.device("cpu")
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import ase
 import ase.build
 import numpy as np
 import pytest
 
-from gnndesign.disk import HOME_VARIABLE
 from gnndesign.errors import GNNDesignError, StructureError, UnsupportedElementError
-from gnndesign.jobs.local import stop_worker
 from gnndesign.jobs.spec import JobKind
 from gnndesign_widgets.controls import RunBar
 from gnndesign_widgets.dynamics import DynamicsModel
@@ -23,31 +19,6 @@ from gnndesign_widgets.potential import PotentialModel, PotentialPanel
 from gnndesign_widgets.relax import RelaxModel, RelaxPanel
 from gnndesign_widgets.search import SearchModel, SearchPanel
 from gnndesign_widgets.structure import StructureModel, StructurePanel
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    folder = tmp_path / "home"
-    folder.mkdir()
-    monkeypatch.setenv(HOME_VARIABLE, str(folder))
-    yield folder
-    stop_worker(folder, timeout_s=30.0)
-
-
-@pytest.fixture
-def desk() -> StructureModel:
-    model = StructureModel()
-    argon = ase.build.bulk("Ar", cubic=True, a=5.4)
-    argon.rattle(0.1, seed=1)
-    model.add([("argon", argon)])
-    return model
-
-
-@pytest.fixture
-def argon_potential() -> PotentialModel:
-    model = PotentialModel()
-    model.name = "lennard-jones"
-    return model
 
 
 def _file(name: str, content: str) -> dict[str, object]:
@@ -59,13 +30,6 @@ def _file(name: str, content: str) -> dict[str, object]:
         "content": memoryview(content.encode()),
         "last_modified": datetime.now(UTC),
     }
-
-
-def wait_for(condition: Callable[[], bool], within_s: float = 60) -> None:
-    end = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def test_an_edit_can_be_taken_back(desk: StructureModel):
@@ -158,7 +122,9 @@ def test_an_unknown_element_is_refused_before_anything_runs():
 
 @pytest.mark.usefixtures("home")
 def test_a_relaxation_is_followed_to_its_end_and_its_result_taken(
-    desk: StructureModel, argon_potential: PotentialModel
+    desk: StructureModel,
+    argon_potential: PotentialModel,
+    wait_for: Callable[..., None],
 ):
     model = RelaxModel(desk, argon_potential)
     bar = RelaxPanel(model).bar
@@ -178,7 +144,9 @@ def test_a_relaxation_is_followed_to_its_end_and_its_result_taken(
 
 @pytest.mark.usefixtures("home")
 def test_another_model_attaches_to_a_running_job_with_its_whole_history(
-    desk: StructureModel, argon_potential: PotentialModel
+    desk: StructureModel,
+    argon_potential: PotentialModel,
+    wait_for: Callable[..., None],
 ):
     model = DynamicsModel(desk, argon_potential)
     model.steps = 1_000_000
