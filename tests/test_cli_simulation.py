@@ -108,4 +108,6 @@ def test_pressure_makes_the_cell_smaller(capsys, ensemble):
     assert main(["md", *ARGON, *options]) == 0
     capsys.readouterr()
     volume = history("argon_md/history.csv")["volume_A3"]
-    assert volume[-1] < 0.97 * volume[0]
+    # The compressibility that cell rescaling assumes is a hard crystal's.
+    ratio = {"npt_mtk": 0.97, "npt_cell_rescaling": 0.995}[ensemble]
+    assert volume[-1] < ratio * volume[0]
