@@ -1,4 +1,5 @@
-# make lab: JupyterLab with everything.  make test: the fast tests.  make help: the rest.
+# make lab: JupyterLab with everything.  make test: the fast tests.  make test-all: also
+# slow ones and statistics of long runs.  make help: the rest.
 PYTHON ?= python3
 PORT ?= 8888
 # Another build of torch: make lab TORCH=torch==2.12.1
@@ -10,11 +11,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The pinned versions, but for the build of torch that was asked for.
 PINS := $(VENV)/constraints.txt
 
-.PHONY: help lab install test check format benchmark clean
+.PHONY: help lab install test test-all check format benchmark clean
 
 help:
 	@sed -n 's/^# //p' Makefile
-	@echo "Targets: lab test check format benchmark clean"
+	@echo "Targets: lab test test-all check format benchmark clean"
 
 $(PINS): constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('gnndesign wants Python 3.11 to 3.13, this is ' + sys.version.split()[0] + '. Type: make PYTHON=python3.12') if not (3, 11) <= sys.version_info[:2] <= (3, 13) else None"
@@ -48,6 +49,9 @@ test: $(VENV)/test.done
 	GNNDESIGN_CACHE=build/cache $(BIN)/gnndesign prepare
 	$(BIN)/python -m pytest
 
+test-all: test
+	$(BIN)/python -m pytest -m "(slow or physics) and not gpu" --timeout 3600
+
 # What a change must pass before it is committed.
 check: test
 	$(BIN)/ruff check .
@@ -61,7 +65,7 @@ format: $(VENV)/test.done
 	$(BIN)/ruff format .
 
 benchmark: $(VENV)/test.done
-	for script in benchmarks/[a-gi-z]*.py; do $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out benchmarks/harness.py benchmarks/relaxers.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf $(VENV) build *.egg-info artifacts
