@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from gnndesign.search.study import load_search, search_compositions
     from gnndesign.simulation.base import Status
     from gnndesign.simulation.dynamics import molecular_dynamics
+    from gnndesign.simulation.estimate import estimate
+    from gnndesign.simulation.observables import Observables, observe
+    from gnndesign.simulation.packing import Queue
     from gnndesign.simulation.relaxation import relax
+    from gnndesign.simulation.room import Room
+    from gnndesign.simulation.schedule import Ramp
+    from gnndesign.simulation.single_point import SinglePoint
     from gnndesign.structures.build import build_crystal
     from gnndesign.structures.files import (
         load_structure,
@@ -46,11 +52,17 @@ _HOMES = {
     "FormationEnergy": "search.objectives",
     "GNNDesignError": "errors",
     "LatticeConstant": "search.objectives",
+    "Observables": "simulation.observables",
     "PrototypeSpace": "search.space",
+    "Queue": "simulation.packing",
+    "Ramp": "simulation.schedule",
+    "Room": "simulation.room",
+    "SinglePoint": "simulation.single_point",
     "Status": "simulation.base",
     "TorchSimPotential": "potentials.adapters.torch_sim",
     "build_crystal": "structures.build",
     "elemental_ground_state": "structures.library",
+    "estimate": "simulation.estimate",
     "from_smiles": "structures.molecules",
     "list_molecules": "structures.library",
     "list_potentials": "potentials.catalog",
@@ -61,6 +73,7 @@ _HOMES = {
     "load_structures": "structures.files",
     "molecular_dynamics": "simulation.dynamics",
     "molecule": "structures.library",
+    "observe": "simulation.observables",
     "potential_card": "potentials.catalog",
     "prototype": "structures.library",
     "relax": "simulation.relaxation",
@@ -75,11 +88,17 @@ __all__ = [
     "FormationEnergy",
     "GNNDesignError",
     "LatticeConstant",
+    "Observables",
     "PrototypeSpace",
+    "Queue",
+    "Ramp",
+    "Room",
+    "SinglePoint",
     "Status",
     "TorchSimPotential",
     "build_crystal",
     "elemental_ground_state",
+    "estimate",
     "from_smiles",
     "list_molecules",
     "list_potentials",
@@ -90,6 +109,7 @@ __all__ = [
     "load_structures",
     "molecular_dynamics",
     "molecule",
+    "observe",
     "potential_card",
     "prototype",
     "relax",

@@ -13,7 +13,7 @@ from gnndesign.errors import GNNDesignError
 from gnndesign.jobs.store import JobState
 from gnndesign_widgets.jobs import JobModel
 
-FIELD = {"description_width": "130px"}
+FIELD = {"description_width": "150px"}
 _COLORS = {
     JobState.FINISHED: "success",
     JobState.FAILED: "danger",

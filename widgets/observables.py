@@ -19,11 +19,12 @@ from gnndesign.simulation.observables import (
 )
 from gnndesign_widgets.controls import FIELD
 
-TITLES = {
-    "averages": "Averages",
-    "rdf": "Radial distribution",
-    "msd": "Mean squared displacement",
-    "vacf": "Velocity autocorrelation",
+TITLES = {"averages": "Averages", "rdf": "RDF", "msd": "MSD", "vacf": "VACF"}
+TOOLTIPS = {
+    "averages": "Temperature, pressure, energies, volume, with standard errors",
+    "rdf": "Radial distribution functions, coordination numbers",
+    "msd": "Mean squared displacements, diffusion coefficients",
+    "vacf": "Velocity autocorrelation, vibrational density of states",
 }
 PLOTS = {"rdf": plot_rdf, "msd": plot_msd, "vacf": plot_vacf}
 """How a result is drawn; averages are drawn into the history."""
@@ -42,19 +43,19 @@ class ObservableBoxes(ipw.HBox):
         self._model = model
         self._showing = False
         self.boxes = {
-            name: ipw.Checkbox(description=TITLES.get(name, name), indent=False)
+            name: ipw.Checkbox(
+                description=TITLES[name], tooltip=TOOLTIPS[name], indent=False
+            )
             for name in OBSERVABLES
         }
         for box in self.boxes.values():
             box.layout.width = "auto"
+            box.layout.margin = "2px 10px 2px 4px"
             box.observe(self._take, "value")
         label = ipw.Label("Observe")
         label.layout.width = FIELD["description_width"]
         label.layout.justify_content = "flex-end"
-        grid = ipw.GridBox(list(self.boxes.values()))
-        grid.layout.grid_template_columns = "auto auto"
-        grid.layout.flex = "1 1 auto"
-        super().__init__([label, grid])
+        super().__init__([label, *self.boxes.values()])
         model.observe(self._show, "observed")
         self._show()
 

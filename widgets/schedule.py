@@ -44,7 +44,7 @@ class ScheduleForm(ipw.VBox):
         self.ramps.layout.margin = "2px 2px 2px 10px"
         end = ipw.BoundedFloatText(description=f"to ({unit})", **number)
         over = ipw.BoundedFloatText(
-            min=1e-3, max=1e6, step=1.0, description=f"{title.lower()} within (ps)"
+            min=1e-3, max=1e6, step=1.0, description="within (ps)"
         )
         self.end = field(model, f"{quantity}_end_{unit}", end)
         self.over = field(model, f"{quantity}_over_ps", over)

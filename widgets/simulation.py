@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,6 @@ from gnndesign.errors import JobError
 from gnndesign.jobs.spec import JobKind, JobSpec
 from gnndesign.simulation.base import Status
 from gnndesign.simulation.estimate import Estimate, estimate
-from gnndesign_widgets.controls import table
 from gnndesign_widgets.fixed_atoms import with_fixed_atoms
 from gnndesign_widgets.jobs import JobModel
 from gnndesign_widgets.potential import PotentialModel
@@ -31,9 +31,9 @@ FIXED_AXES = {
 }
 """Choices of lattice vectors that stay."""
 
-_MOST_ROWS = 50
+_MOST_LINES = 50
 _PAUSE = 10
-"""How much longer than making the table of endings took it is left alone."""
+"""How much longer than writing the endings took it is left alone."""
 
 
 class SimulationModel(HasTraits):
@@ -165,27 +165,28 @@ class Endings(ipw.HTML):
         if self._job.active and time.monotonic() < self._due:
             return
         began = time.monotonic()
-        rows = [
-            (str(system + 1), formula, row)
+        lines = [
+            f"<b>{system + 1}</b> {html.escape(_ending(formula, row))}"
             for system, formula in enumerate(self._formulas)
             if (row := metrics.last(system)) and row["status"] != Status.RUNNING.name
         ]
-        shown = [(n, formula, *_cells(row)) for n, formula, row in rows[:_MOST_ROWS]]
-        more = f" and {len(rows) - _MOST_ROWS} more" if len(rows) > _MOST_ROWS else ""
-        columns = ("", "Structure", "Ended", "Steps", "Energy (eV)", "Max. force", "")
-        self.value = table(columns, shown) + more if shown else ""
+        if len(lines) > _MOST_LINES:
+            lines[_MOST_LINES:] = [f"and {len(lines) - _MOST_LINES} more"]
+        self.value = "".join(
+            f"<div style='line-height:1.4'>{line}</div>" for line in lines
+        )
         self._due = time.monotonic() + _PAUSE * (time.monotonic() - began)
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, str, str, str, str]:
-    energy, force = row["energy"], row["max_force"]
-    return (
-        row["status"].lower().replace("_", " "),
-        str(row["step"]),
-        "–" if energy is None else f"{energy:.4f}",
-        "–" if force is None else f"{force:.3g}",
-        row["message"],
-    )
+def _ending(formula: str, row: dict[str, Any]) -> str:
+    """In a sentence."""
+    status = row["status"].lower().replace("_", " ")
+    if row["energy"] is None:
+        return f"{formula}: {status}. {row['message']}"
+    said = f"{formula}: {status} after {row['step']:,} steps, {row['energy']:.4f} eV"
+    if row["temperature_K"] is None:
+        said += f", largest force {row['max_force']:.3g} eV/Å"
+    return f"{said}. {row['message']}"
 
 
 def _without_results(atoms: ase.Atoms) -> ase.Atoms:

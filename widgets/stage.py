@@ -20,7 +20,7 @@ from gnndesign.simulation.results import History
 from gnndesign.structures.trajectory import TrajectoryFile
 from gnndesign_widgets.controls import FIELD
 from gnndesign_widgets.export import ExportBar
-from gnndesign_widgets.observables import PLOTS, TITLES, ResultsReader
+from gnndesign_widgets.observables import PLOTS, TITLES, TOOLTIPS, ResultsReader
 from gnndesign_widgets.plot_view import PlotClick, PlotView
 from gnndesign_widgets.search import SearchModel
 from gnndesign_widgets.simulation import SimulationModel
@@ -144,6 +144,7 @@ class Stage(ipw.VBox):
             wanted = self.choice.value
             self.choice.options = options
             self.choice.value = wanted if wanted in names else ""
+            self.choice.tooltips = ["", *(TOOLTIPS[name] for name in names)]
         self.choice.layout.display = "" if names else "none"
 
     def _open(self) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
+
+from gnndesign.disk import HOME_VARIABLE
+from gnndesign.jobs.local import stop_worker
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
@@ -32,3 +36,28 @@ def test_a_notebook_defines_nothing(path: Path):
     for cell in code_cells(path):
         for node in ast.walk(ast.parse(cell.source)):
             assert not isinstance(node, ast.FunctionDef | ast.ClassDef)
+
+
+@pytest.mark.slow
+def test_the_notebook_of_molecular_dynamics_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    path = next(path for path in NOTEBOOKS if path.name.startswith("02_"))
+    names: dict[str, Any] = {}
+    try:
+        for cell in code_cells(path):
+            # As it stands, but for the length of the runs.
+            source = cell.source.replace("picoseconds = 0.4", "picoseconds = 0.06")
+            exec(source, names)  # noqa: S102
+    finally:
+        stop_worker(tmp_path)
+    assert names["steps"] == 30
+    assert names["relaxed"].converged
+    for run in ("heated", "expanded", "diffused"):
+        assert names[run].status.name == "FINISHED"
+    volumes = [names[run].atoms.cell.volume for run in ("heated", "expanded")]
+    assert volumes[0] != volumes[1]
+    assert names["observables"].results().msd.species == ("Ag", "I")
+    assert names["workbench"].structure.current.name == "silver iodide at 700 K"
