@@ -20,6 +20,7 @@ from gnndesign.jobs.store import list_jobs
 from gnndesign.search.study import load_search
 from gnndesign.search.trials import TrialStatus
 from gnndesign.simulation.checkpoint import load_state
+from gnndesign.simulation.observables import Observables, load_results
 
 
 def _worker_pids(home):
@@ -55,6 +56,7 @@ class _Left:
 
     rows: list[dict[str, Any]]
     frames: dict[str, list[tuple[Any, ...]]]
+    observed: bytes
     trials: dict[int, tuple[Any, ...]]
 
 
@@ -73,7 +75,7 @@ def _read_all(store):
     """Every file, each by the reader that a user has for it."""
     assert store.spec.potential
     assert store.status().state in JobState
-    left = _Left(rows=store.metrics()[0], frames={}, trials={})
+    left = _Left(rows=store.metrics()[0], frames={}, observed=b"", trials={})
     for path in sorted(store.folder.rglob("[!.]*")):
         match path.name, path.suffix:
             case _, ".traj":
@@ -82,6 +84,11 @@ def _read_all(store):
                 assert len(frames) > 0
             case "checkpoint.npz", _:
                 load_state(path, torch.device("cpu"))
+            case "observables.npz", _:
+                Observables.load(path)
+            case "results.npz", _:
+                load_results(path)
+                left.observed = path.read_bytes()
             case "study.db", _:
                 found = load_search(path).trials
                 left.trials = {

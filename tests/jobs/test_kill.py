@@ -18,6 +18,7 @@ from gnndesign.jobs.store import JobStore
 from gnndesign.search.objectives import LatticeConstant
 from gnndesign.search.space import PrototypeSpace
 from gnndesign.simulation.dynamics import ENSEMBLES
+from gnndesign.simulation.observables import OBSERVABLES
 from gnndesign.simulation.relaxation import METHODS
 
 N_EACH = 10
@@ -56,6 +57,7 @@ def make_spec(kind, seed):
             "timestep_fs": 1.0,
             "steps": 300,
             "record_every": 1 + seed % 3,
+            "observe": list(OBSERVABLES),
             "seed": seed,
         }
     else:
@@ -276,6 +278,7 @@ def test_a_killed_job_ends_as_if_nothing_had_been(kind, seed, kill_home, read_al
     found = read_all(store)
     assert found.rows == expected.rows
     assert found.frames == expected.frames
+    assert found.observed == expected.observed
     batch_size = spec.parameters.get("batch_size", 1)
     for left in lefts:
         # What was finished has neither gone nor been done again.

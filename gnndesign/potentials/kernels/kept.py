@@ -11,10 +11,13 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from gnndesign.disk import cache_folder, replacing
+from gnndesign.disk import cache_folder, remove_partials, replacing
 
 _HASH = hashlib.sha256
 _HASH_SIZE = 32
+
+_WRITTEN_WITHIN_S = 3600.0
+"""What is not complete after so long was left by a killed process."""
 
 
 def kept(key: Sequence[str], suffix: str, make: Callable[[], bytes]) -> bytes:
@@ -32,6 +35,7 @@ def kept(key: Sequence[str], suffix: str, make: Callable[[], bytes]) -> bytes:
         # A cache that cannot be written costs time, nothing else.
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
+            remove_partials(path, older_than_s=_WRITTEN_WITHIN_S)
             with replacing(path) as partial:
                 partial.write_bytes(_HASH(content).digest() + content)
     return content
