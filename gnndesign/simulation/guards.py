@@ -155,7 +155,8 @@ def too_hot(
     """
     width = (2.0 / degrees_of_freedom.clamp(min=1)).sqrt()
     bound = (3.0 + 10.0 * width) * wanted_K + 2000.0
-    return torch.where(temperature_K > bound, int(Fault.TOO_HOT), int(Fault.NONE))
+    # A NaN is not below the bound either.
+    return torch.where(temperature_K <= bound, int(Fault.NONE), int(Fault.TOO_HOT))
 
 
 def volume_ran_away(

@@ -45,8 +45,13 @@ SUZUKI_YOSHIDA: dict[int, tuple[float, ...]] = {
 }
 """Parts of a time step, by their number, whose errors of low order cancel."""
 
-LIGHTEST = 1.0 * BOLTZMANN_EV_PER_K
+LIGHTEST = 10.0 * BOLTZMANN_EV_PER_K
 """eV, the k_B T that the masses of a chain have at least, also at zero temperature."""
+
+WIDEST_TURN = 0.25
+"""By which a member of a chain may turn in a substep, radian."""
+
+MOST_SUBSTEPS = 1000
 
 
 @state_class
@@ -116,7 +121,8 @@ def chain_half_step(
         dt: (n_systems,) the whole time step, internal unit.
         relaxation_time: (n_systems,) τ, internal unit.
         order: parts of a substep, a key of `SUZUKI_YOSHIDA`.
-        substeps: of the half step.
+        substeps: of the half step, at least; a system far from its temperature takes
+            as many as it needs.
 
     Returns:
         The chain, and the factor (n_systems,) for the momenta.
@@ -160,17 +166,26 @@ def chain_half_step(
         )
 
     even, odd = half(1), half(2)
-    whole = 0.5 * step[:, None] / substeps
-    for part in SUZUKI_YOSHIDA[order] * substeps:
-        time = part * whole
-        even.move(0.5 * time)
-        odd.move(time)
-        even.move(0.5 * time)
+    size, long = np.abs(state), 0.5 * np.abs(step)[:, None]
+    size[:, 1:] += long * size[:, :-1] ** 2 * rate[:, 1:]
+    turn = (long * np.maximum(size[:, :-1], size[:, 1:]) * rate[:, 1:]).max(1)
+    # Every system has its own number, whatever the others need; fmax passes NaN over.
+    count = np.fmin(np.fmax(np.ceil(turn / WIDEST_TURN), substeps), MOST_SUBSTEPS)
+    whole = 0.5 * step / count
+    # What overflows is found by the guard, as a temperature that is no number.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for k in range(int(count.max())):
+            time = np.where(k < count, whole, 0.0)[:, None]
+            for part in SUZUKI_YOSHIDA[order]:
+                even.move(0.5 * part * time)
+                odd.move(part * time)
+                even.move(0.5 * part * time)
+        factor = np.exp(-traveled[:, 2])
     after = Chain(
         momenta=torch.as_tensor(state[:, 2:-1].copy(), device=dt.device),
         heat=chain.heat + torch.as_tensor((wanted * traveled).sum(1), device=dt.device),
     )
-    return after, torch.as_tensor(np.exp(-traveled[:, 2]), device=dt.device)
+    return after, torch.as_tensor(factor, device=dt.device)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +199,7 @@ class NoseHoover(Dynamics):
             structure.
         chain_length: number of thermostats.
         chain_order: parts of a step of the chain, a key of `SUZUKI_YOSHIDA`.
-        chain_substeps: steps of the chain in half a time step.
+        chain_substeps: least number of steps of the chain in half a time step.
     """
 
     relaxation_time_fs: Schedule = 100.0

@@ -63,4 +63,5 @@ class NVE(Dynamics):
         """(n_systems,) whether the total energy drifted too far."""
         drift = (self.conserved_energy(state) - state.start_energy).abs()
         bound = 1e-3 * self.max_energy_drift_meV * state.system.batch.atoms_per_system
-        return torch.where(drift > bound, int(Fault.ENERGY_DRIFTED), int(Fault.NONE))
+        # A NaN is not below the bound either.
+        return torch.where(drift <= bound, int(Fault.NONE), int(Fault.ENERGY_DRIFTED))

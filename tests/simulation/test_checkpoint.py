@@ -13,14 +13,20 @@ from gnndesign.simulation.base import Status
 from gnndesign.simulation.cell import CellFreedom, CellMode
 from gnndesign.simulation.cell_rescaling import StochasticCellRescaling
 from gnndesign.simulation.checkpoint import load_state, save_state
+from gnndesign.simulation.dynamics import ENSEMBLES
 from gnndesign.simulation.fire import FIRE
-from gnndesign.simulation.langevin import Langevin
 from gnndesign.simulation.lbfgs import LBFGS
 from gnndesign.simulation.npt_mtk import MartynaTobiasKlein
 from gnndesign.simulation.nve import NVE
 from gnndesign.simulation.run import resume, run
 from gnndesign.simulation.schedule import Ramp
 
+# Ramps bend before and after the moment of the restart.
+HEATED = {
+    "timestep_fs": (4.0, 3.0),
+    "temperature_K": (Ramp((0.0, 80.0, 160.0), (60.0, 40.0, 70.0)), 60.0),
+    "seed": 3,
+}
 PRESSED = {
     "timestep_fs": (4.0, 3.0),
     "temperature_K": Ramp((0.0, 200.0), (20.0, 60.0)),
@@ -39,8 +45,7 @@ STEPPERS = {
         max_displacement=0.01,
         cell=CellFreedom(mode=CellMode.FULL, pressure_GPa=0.1),
     ),
-    "nve": NVE(timestep_fs=4.0, temperature_K=60.0, seed=3),
-    "langevin": Langevin(timestep_fs=4.0, temperature_K=60.0, seed=3),
+    **{name: ensemble(**HEATED) for name, ensemble in ENSEMBLES.items()},
     "npt_mtk": MartynaTobiasKlein(**PRESSED),
     "npt_mtk full": MartynaTobiasKlein(cell="full", **PRESSED),
     "npt_cell_rescaling": StochasticCellRescaling(**PRESSED),
