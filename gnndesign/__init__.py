@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gnndesign.search.space import PrototypeSpace
     from gnndesign.search.study import load_search, search_compositions
     from gnndesign.simulation.base import Status
+    from gnndesign.simulation.checkpoint import Checkpoints
     from gnndesign.simulation.dynamics import molecular_dynamics
     from gnndesign.simulation.estimate import estimate
     from gnndesign.simulation.observables import Observables, observe
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from gnndesign.simulation.schedule import Ramp
     from gnndesign.simulation.single_point import SinglePoint
     from gnndesign.structures.build import build_crystal
+    from gnndesign.structures.export import export_trajectory
     from gnndesign.structures.files import (
         load_structure,
         load_structures,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ASEPotential": "potentials.adapters.ase",
     "AtomicBatch": "batch",
+    "Checkpoints": "simulation.checkpoint",
     "FormationEnergy": "search.objectives",
     "GNNDesignError": "errors",
     "LatticeConstant": "search.objectives",
@@ -63,6 +66,7 @@ _HOMES = {
     "build_crystal": "structures.build",
     "elemental_ground_state": "structures.library",
     "estimate": "simulation.estimate",
+    "export_trajectory": "structures.export",
     "from_smiles": "structures.molecules",
     "list_molecules": "structures.library",
     "list_potentials": "potentials.catalog",
@@ -85,6 +89,7 @@ _HOMES = {
 __all__ = [
     "ASEPotential",
     "AtomicBatch",
+    "Checkpoints",
     "FormationEnergy",
     "GNNDesignError",
     "LatticeConstant",
@@ -99,6 +104,7 @@ __all__ = [
     "build_crystal",
     "elemental_ground_state",
     "estimate",
+    "export_trajectory",
     "from_smiles",
     "list_molecules",
     "list_potentials",

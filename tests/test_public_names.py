@@ -9,6 +9,7 @@ import gnndesign
 PUBLIC = [
     "ASEPotential",
     "AtomicBatch",
+    "Checkpoints",
     "FormationEnergy",
     "GNNDesignError",
     "LatticeConstant",
@@ -23,6 +24,7 @@ PUBLIC = [
     "build_crystal",
     "elemental_ground_state",
     "estimate",
+    "export_trajectory",
     "from_smiles",
     "list_molecules",
     "list_potentials",
