@@ -18,6 +18,7 @@ from gnndesign.batch import AtomicBatch
 from gnndesign.deformation import deformation_between
 from gnndesign.errors import ParameterError
 from gnndesign.neighbor_search import search_on_device, search_on_host
+from gnndesign.pair_order import in_order
 
 _EDGES_AT_ONCE = 1 << 13
 """Their vectors stay in the processor's cache, and their memory is used again."""
@@ -33,7 +34,7 @@ class NeighborList:
 
     Attributes:
         centers: (n_edges,) index i of the atom that receives, ascending.
-        neighbors: (n_edges,) index j of the atom that sends.
+        neighbors: (n_edges,) index j of the atom that sends, ascending for a center.
         shifts: (n_edges, 3) whole lattice vectors between j and its image.
         cutoff: Å; no pair closer than this is missing.
     """
@@ -87,23 +88,6 @@ class NeighborList:
             np.einsum("ni,ni->n", vectors, vectors, out=squared[part])
         return torch.from_numpy(squared)
 
-    def in_order(self) -> NeighborList:
-        """The same pairs by center, then neighbor, then shift."""
-        if self.n_edges == 0:
-            return self
-        low, high = self.shifts.amin(0), self.shifts.amax(0)
-        key = self.neighbors + self.centers * (self.neighbors.max() + 1)
-        for axis in range(3):
-            width = high[axis] - low[axis] + 1
-            key = key * width + (self.shifts[:, axis] - low[axis])
-        order = torch.argsort(key, stable=True)
-        return replace(
-            self,
-            centers=self.centers.index_select(0, order),
-            neighbors=self.neighbors.index_select(0, order),
-            shifts=self.shifts.index_select(0, order),
-        )
-
     def within(self, batch: AtomicBatch, cutoff: float) -> NeighborList:
         """Only the pairs that are closer than `cutoff` (Å) in `batch`."""
         near = self.squared_distances(batch) < cutoff * cutoff
@@ -124,17 +108,18 @@ def find_neighbors(batch: AtomicBatch, cutoff: float) -> NeighborList:
     """Every pair within `cutoff` (Å), through any number of periodic images.
 
     On a CUDA device the search runs there, for all structures at once; else on the
-    host, one structure after the other.
+    host, one structure after the other. The pairs come in one order (`pair_order.py`).
     """
     batch = batch.detach()
     geometry = (batch.positions, batch.cell, batch.pbc, batch.system_index)
-    if batch.device.type == "cuda":
+    if batch.device.type != "cpu":
         found = search_on_device(*geometry, cutoff)
     else:
-        r, cell, pbc, index = (part.cpu().numpy() for part in geometry)
+        r, cell, pbc, index = (part.numpy() for part in geometry)
         arrays = search_on_host(r.astype(float), cell.astype(float), pbc, index, cutoff)
-        found = tuple(torch.from_numpy(part).to(batch.device) for part in arrays)
-    centers, neighbors, shifts = found
+        centers, neighbors, shifts = map(torch.from_numpy, arrays)
+        found = centers, neighbors, shifts
+    centers, neighbors, shifts = in_order(*found)
     return NeighborList(
         centers=centers, neighbors=neighbors, shifts=shifts, cutoff=cutoff
     )
@@ -150,8 +135,8 @@ class VerletList:
     apart (σ_min: smallest singular value). Where that falls below the cutoff the
     structure is searched anew; in a cell at rest, when an atom has moved half the skin.
 
-    The pairs within the cutoff come in an order of their own, whatever was searched when
-    and in whose company: sums over them are the same to the last bit.
+    Whatever was searched when and in whose company, the pairs are those that one search
+    finds in `reference`, in the same order.
 
     Attributes:
         edges: all pairs within cutoff + skin of the reference geometry.
@@ -169,7 +154,7 @@ class VerletList:
     def build(cls, batch: AtomicBatch, cutoff: float, skin: float) -> VerletList:
         """Find the pairs of `batch` within cutoff + skin (Å)."""
         return cls(
-            edges=find_neighbors(batch, cutoff + skin).in_order(),
+            edges=find_neighbors(batch, cutoff + skin),
             reference=batch,
             cutoff=cutoff,
             skin=skin,
@@ -248,7 +233,7 @@ class VerletList:
         self, batch: AtomicBatch, due: Bool[Tensor, " n_systems"]
     ) -> VerletList:
         """The structures for which `due` is true are searched anew."""
-        found = find_neighbors(batch.select(due), self.cutoff + self.skin).in_order()
+        found = find_neighbors(batch.select(due), self.cutoff + self.skin)
         atom_is_due = due.numpy()[batch.system_index.numpy()]
         place = np.flatnonzero(atom_is_due)
         old = self.edges

@@ -11,6 +11,7 @@ from gnndesign import neighbors as module
 from gnndesign.batch import AtomicBatch
 from gnndesign.errors import ParameterError
 from gnndesign.neighbors import VerletList, find_neighbors
+from gnndesign.pair_order import in_order
 
 CUTOFF = 3.0
 
@@ -190,6 +191,18 @@ def test_lists_of_different_reach_cannot_lie_side_by_side():
     lists = [VerletList.build(batch, 4.0, skin) for skin in (0.5, 0.6)]
     with pytest.raises(ParameterError, match="one cutoff and skin"):
         VerletList.concatenate(lists)
+
+
+@pytest.mark.parametrize("farthest", [3, 10**7])
+def test_pairs_are_by_center_then_neighbor_then_shift(farthest):
+    # With atoms far outside of their cells, one 64-bit number cannot say where.
+    rng = np.random.default_rng(0)
+    rows = np.unique(rng.integers(0, 9, (300, 5)), axis=0)
+    rows[:, 2:] = (rows[:, 2:] - 4) * farthest
+    shuffled = torch.from_numpy(rng.permutation(rows))
+    found = in_order(shuffled[:, 0], shuffled[:, 1], shuffled[:, 2:])
+    again = torch.cat([found[0][:, None], found[1][:, None], found[2]], 1)
+    assert torch.equal(again, torch.from_numpy(rows))
 
 
 @pytest.mark.parametrize("n_copies", [1, 5])
