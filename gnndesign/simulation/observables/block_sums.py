@@ -51,20 +51,32 @@ class Blocks:
 
 
 class BlockSums:
-    """Sums over blocks of equal length; of at most `max_blocks`, merged when full.
+    """Sums over blocks of equal length, merged when there are too many.
 
     Attributes:
         n_samples: number of times `advance` was called.
         block_length: samples in a full block.
     """
 
-    def __init__(self, shape: tuple[int, ...], max_blocks: int = 32) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], max_blocks: int = 32, *, as_ratios: bool = False
+    ) -> None:
+        """Begin with nothing.
+
+        Args:
+            shape: of a sample.
+            max_blocks: most blocks.
+            as_ratios: not the means are of interest but their ratios to the mean of
+                the first column, which then is in every sample.
+        """
         self.shape = shape
+        self.as_ratios = as_ratios
         self.n_samples = 0
         self.block_length = 1
         self._sums = np.zeros((max_blocks, *shape))
         self._counts = np.zeros((max_blocks, shape[-1]), dtype=np.int64)
         self._squares = np.zeros(shape)
+        self._products = np.zeros(shape if as_ratios else 0)
 
     def add(self, values: np.ndarray, columns: slice | np.ndarray) -> None:
         """Add to the sample under way what it says of some columns."""
@@ -72,6 +84,8 @@ class BlockSums:
         self._sums[block][..., columns] += values
         self._counts[block, columns] += 1
         self._squares[..., columns] += values * values
+        if self.as_ratios:
+            self._products[..., columns] += values * values[..., :1]
 
     def advance(self) -> None:
         """End the sample under way."""
@@ -94,16 +108,20 @@ class BlockSums:
             counts=np.add.reduceat(self._counts[:used], starts),
         )
 
-    def merging(self) -> np.ndarray:
+    def merging(self, inefficiencies: float | None = None) -> np.ndarray:
         """(*shape) how many neighbors to merge so that blocks no longer know of each other.
 
-        The rule is that of `blocking`; 0 where there is no plateau with enough blocks.
-        A quantity that never changed needs none.
+        0 where there is no plateau with enough blocks. A quantity that never changed
+        needs none.
+
+        Args:
+            inefficiencies: blocks are to be this many statistical inefficiencies long;
+                when not given, the rule is that of `blocking`.
         """
         chosen = np.zeros(self.shape, dtype=int)
         merged = 1
         while self.n_samples // (self.block_length * merged) >= MIN_BLOCKS:
-            chosen[(chosen == 0) & self._is_plateau(self.blocks(merged))] = merged
+            chosen[(chosen == 0) & self._is_plateau(merged, inefficiencies)] = merged
             merged *= 2
         return chosen
 
@@ -132,6 +150,7 @@ class BlockSums:
             "sums": self._sums.copy(),
             "counts": self._counts.copy(),
             "squares": self._squares.copy(),
+            "products": self._products.copy(),
         }
 
     def restore(self, content: dict[str, int | np.ndarray]) -> None:
@@ -141,26 +160,38 @@ class BlockSums:
         self._sums[:] = content["sums"]
         self._counts[:] = content["counts"]
         self._squares[:] = content["squares"]
+        self._products[:] = content["products"]
 
-    def _is_plateau(self, blocks: Blocks) -> np.ndarray:
+    def _is_plateau(self, merged: int, inefficiencies: float | None) -> np.ndarray:
+        blocks = self.blocks(merged)
         counts = blocks.counts.astype(float)
         n, n_blocks = counts.sum(0), (counts > 0).sum(0)
+        counts = counts.reshape(len(counts), *(1,) * (len(self.shape) - 1), -1)
         mean = blocks.mean
         with np.errstate(invalid="ignore", divide="ignore"):
-            variance = np.maximum(self._squares / n - mean * mean, 0.0)
-            deviations = (
-                blocks.sums
-                - counts.reshape(len(counts), *(1,) * (len(self.shape) - 1), -1) * mean
-            )
-            # Variance of the mean, from blocks and as if samples were independent.
+            if self.as_ratios:
+                mean = mean / mean[..., :1]
+                share = n / n[0]
+                squares = self._squares - 2.0 * mean * self._products
+                squares += share * mean**2 * self._squares[..., :1]
+                deviations = (
+                    blocks.sums - counts / counts[..., :1] * mean * blocks.sums[..., :1]
+                )
+            else:
+                squares = self._squares - n * mean**2
+                deviations = blocks.sums - counts * mean
+            # Variance of the mean, as if samples were independent and from blocks.
+            naive = np.maximum(squares, 0.0) / n**2
             from_blocks = (deviations**2).sum(0) / n**2 * n_blocks / (n_blocks - 1.0)
-            inefficiency = from_blocks / (variance / n)
+            inefficiency = from_blocks / naive
             length = n / n_blocks
-            plateau = length**3 > 2.0 * n * inefficiency**2
-        enough = n_blocks >= MIN_BLOCKS
-        # Rounding leaves a trace of variance in what never changed.
-        constant = variance <= 1e-14 * mean * mean
-        return enough & (constant | plateau)
+            # Rounding leaves a trace of variance in what never changed.
+            constant = naive * n <= 1e-14 * self._squares / n
+            if inefficiencies is None:
+                plateau = length**3 > 2.0 * n * inefficiency**2
+            else:
+                plateau = length > inefficiencies * inefficiency
+        return (n_blocks >= MIN_BLOCKS) & (constant | plateau)
 
 
 def _ratio(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from jaxtyping import Float, Int
 
 from gnndesign.simulation.observables.base import Observable
 from gnndesign.simulation.observables.block_sums import BlockSums
+from gnndesign.simulation.observables.blocking import MIN_BLOCKS
 from gnndesign.simulation.observables.diffusion import Diffusion, fit_diffusion
 from gnndesign.simulation.observables.moment import Moment
 from gnndesign.simulation.observables.species import SpeciesOrder
@@ -31,7 +32,6 @@ from gnndesign.simulation.observables.species import SpeciesOrder
 _KEPT = 16
 _HALF = _KEPT // 2
 _MAX_LEVELS = 20
-_MIN_BLOCKS = 8
 LAGS = np.concatenate(
     [np.arange(1, _HALF)]
     + [np.arange(_HALF, _KEPT) << level for level in range(_MAX_LEVELS)]
@@ -101,16 +101,17 @@ class MeanSquaredDisplacementAccumulator(Observable):
         """How many blocks to merge for an error; 0 where too few are left.
 
         Displacements over times that overlap know of each other. Hence blocks twice as
-        long as the lag, and as long as the shortest lag wants them.
+        long as the lag, and twice the statistical inefficiency at the shortest lag,
+        where it tells how long a velocity lasts.
         """
-        wanted = np.repeat(self._sums.merging()[:, :1], len(LAGS), axis=1)
+        wanted = np.repeat(self._sums.merging(2.0)[:, :1], len(LAGS), axis=1)
         length = self._sums.block_length
         while True:
             short = (wanted > 0) & (wanted * length < 2 * LAGS)
             if not short.any():
                 break
             wanted[short] *= 2
-        wanted[wanted * length * _MIN_BLOCKS > self._sums.n_samples] = 0
+        wanted[wanted * length * MIN_BLOCKS > self._sums.n_samples] = 0
         return wanted
 
     def _begin(self, n_species: int) -> None:

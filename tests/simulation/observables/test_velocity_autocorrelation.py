@@ -49,9 +49,9 @@ def test_harmonic_oscillators_give_a_cosine_and_a_line(moment):
 def test_langevin_particles_forget_exponentially(moment, autoregressive):
     friction_per_fs, n_atoms = 0.1, 50
     deviations = []
-    for seed in range(3):
+    for seed in range(2):
         momenta = autoregressive(
-            (2500, n_atoms, 3), np.exp(-friction_per_fs), seed=seed
+            (2000, n_atoms, 3), np.exp(-friction_per_fs), seed=seed
         )
         found = correlated(moment, momenta, max_lag_fs=30.0)
         expected = np.exp(-friction_per_fs * found.lag_fs)
@@ -66,6 +66,15 @@ def test_langevin_particles_forget_exponentially(moment, autoregressive):
     # At lag 0 nothing is uncertain.
     assert found.correlation[0, 0] == 1.0
     assert found.correlation_error[0, 0] == 0.0
+
+
+def test_a_temperature_that_wanders_does_not_hide_the_error(moment, autoregressive):
+    momenta = autoregressive((2500, 30, 3), np.exp(-0.1))
+    slow = np.exp(0.3 * autoregressive((2500, 1, 1), np.exp(-1 / 500), seed=9))
+    found = correlated(moment, slow * momenta, max_lag_fs=20.0)
+    off = found.correlation[0] - np.exp(-0.1 * found.lag_fs)
+    assert (found.correlation_error[0, 1:] > 0).all()
+    assert np.abs(off[1:] / found.correlation_error[0, 1:]).max() < 4.0
 
 
 def test_it_is_the_mean_over_all_origins(moment):
@@ -96,11 +105,11 @@ def test_species_have_their_own_lines_and_all_weighs_them_by_kinetic_energy(mome
 
 
 def test_fewer_origins_say_the_same_for_every_lag(moment, autoregressive):
-    momenta = autoregressive((1500, 30, 3), 0.97)
+    momenta = autoregressive((1000, 30, 3), 0.97)
     all_of_them = correlated(moment, momenta, max_lag_fs=50.0, origin_every_fs=1.0)
     some = correlated(moment, momenta, max_lag_fs=50.0, origin_every_fs=7.0)
     assert len(some.lag_fs) == len(all_of_them.lag_fs) == 51
-    np.testing.assert_allclose(some.correlation, all_of_them.correlation, atol=0.03)
+    np.testing.assert_allclose(some.correlation, all_of_them.correlation, atol=0.04)
 
 
 def test_motion_of_the_whole_is_taken_out_unless_an_atom_is_held(moment):
