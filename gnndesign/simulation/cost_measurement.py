@@ -24,8 +24,8 @@ from gnndesign.potentials.equivariant import EquivariantPotential
 from gnndesign.simulation.cost import DEFAULT_REACH, CostModel, Linear
 from gnndesign.simulation.memory import MemoryMeter, memory_budget
 from gnndesign.simulation.nve import NVE
-from gnndesign.simulation.packing import Room
 from gnndesign.simulation.pair_count import count_pairs
+from gnndesign.simulation.room import Room
 from gnndesign.simulation.run import run
 
 _REPEATS = (1, 2, 3, 4, 6, 8, 14, 20)

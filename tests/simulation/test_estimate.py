@@ -31,8 +31,8 @@ from gnndesign.simulation.estimate import (
 from gnndesign.simulation.langevin import Langevin
 from gnndesign.simulation.memory import MemoryMeter, control_group_room, memory_budget
 from gnndesign.simulation.nve import NVE
-from gnndesign.simulation.packing import Room
 from gnndesign.simulation.pair_count import count_pairs
+from gnndesign.simulation.room import Room
 from gnndesign.simulation.run import run
 from gnndesign.simulation.trajectory import TrajectoryFolder
 
