@@ -45,7 +45,9 @@ class ExportBar(ipw.VBox):
         self.go = button("Export", self._start_or_stop, icon="download")
         self.message = Message()
         self.format.observe(self._rename, "value")
-        super().__init__([ipw.HBox([self.format, self.name, self.go]), self.message])
+        row = ipw.HBox([self.format, self.name, self.go])
+        row.layout.flex_flow = "row wrap"
+        super().__init__([row, self.message])
         self.source = None
 
     @property

@@ -84,7 +84,8 @@ def see_the_plots_grow(desk: Bench) -> None:
 def show(desk: Bench, plot: str, axis: str) -> None:
     """Choose a plot, and wait until it is drawn with data."""
     desk.press(plot)
-    titles = desk.plot.locator(".infolayer .xtitle, .infolayer .x2title")
+    # A figure of several panels has its words at the lower ones: x3title, x4title.
+    titles = desk.plot.locator(".infolayer [class*=title]")
     expect(titles.filter(has_text=axis).first).to_be_visible(timeout=20 * SECOND)
     curves = desk.plot.locator(".scatterlayer .trace path.js-line")
     expect(curves.first).to_be_attached(timeout=20 * SECOND)
