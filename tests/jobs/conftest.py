@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from gnndesign.errors import JobError
-from gnndesign.jobs.local import stop_worker
+from gnndesign.jobs.local import stop_worker, worker_is_alive
 from gnndesign.jobs.spec import JobSpec
 from gnndesign.jobs.states import JobState
 from gnndesign.jobs.store import list_jobs
@@ -140,6 +140,35 @@ def kill_home(tmp_path_factory):
     home = tmp_path_factory.mktemp("kill") / "home"
     yield home
     _end_workers(home)
+
+
+def _serves(process, home):
+    with suppress(psutil.NoSuchProcess):
+        return str(home) in process.cmdline()
+    return False
+
+
+@pytest.fixture(scope="session")
+def kill_worker():
+    """Kills every worker of a home folder, the one at work at once."""
+
+    def kill(home):
+        with suppress(psutil.NoSuchProcess, IndexError):
+            at_work = psutil.Process(_worker_pids(home)[-1])
+            if _serves(at_work, home):
+                at_work.kill()
+        deadline = time.monotonic() + 20.0
+        while left := [p for p in psutil.process_iter() if _serves(p, home)]:
+            assert time.monotonic() < deadline, "a worker does not die"
+            for process in left:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            time.sleep(0.005)
+        # Its files close when the last of its threads has ended.
+        while worker_is_alive(home):
+            assert time.monotonic() < deadline, "a worker does not die"
+
+    return kill
 
 
 @pytest.fixture(scope="session")
