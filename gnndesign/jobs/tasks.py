@@ -11,6 +11,9 @@ from contextlib import closing
 from functools import partial
 from typing import IO, Any
 
+import numpy as np
+
+from gnndesign.errors import StructureError
 from gnndesign.jobs.control import Control, Progress
 from gnndesign.jobs.observing import ObservedJob
 from gnndesign.jobs.spec import JobKind, JobSpec
@@ -82,6 +85,7 @@ def run_simulation(
                 control.hear()
                 going.max_steps = control.total or wanted
             yield _progress(spec, snapshot, going)
+            _fail_if_nothing_began(spec, snapshot)
         told = going.progress
         with control.guard:
             save()
@@ -221,6 +225,12 @@ def _steps_done(going: Run) -> int:
     return 0 if members is None else int(members.step.max())
 
 
+def _fail_if_nothing_began(spec: JobSpec, snapshot: Snapshot) -> None:
+    """Refuse the one structure of a job as a script would, if it is beyond help."""
+    if len(spec.structures) == 1 and not np.isfinite(snapshot.energy[0]):
+        raise StructureError(snapshot.messages[0])
+
+
 def _progress(spec: JobSpec, snapshot: Snapshot, going: Run) -> Progress:
     n, total = len(spec.structures), going.max_steps
     if spec.kind is JobKind.DYNAMICS:
@@ -228,8 +238,10 @@ def _progress(spec: JobSpec, snapshot: Snapshot, going: Run) -> Progress:
             f"{snapshot.time_fs.max() / 1000:.3f} ps, "
             f"{snapshot.temperature_K.mean():.0f} K"
         )
+    elif not np.isfinite(snapshot.max_force).any():
+        said = "Nothing was computed"
     else:
-        said = f"Largest force {snapshot.max_force.max():.3g} eV/Å"
+        said = f"Largest force {np.nanmax(snapshot.max_force):.3g} eV/Å"
     if n > 1:
         through = n - going.n_running - going.n_waiting
         said += f", {through} of {n} structures ended"
