@@ -54,8 +54,7 @@ def crystals(potential, seed):
     if potential == "sevennet-0":
         made = [ase.build.bulk(symbol, cubic=True) for symbol in ("Si", "Cu", "Al")]
     else:
-        lattices = (5.2, 5.4, 5.3, 5.6)
-        made = [ase.build.bulk("Ar", a=a, cubic=True) for a in lattices]
+        made = [ase.build.bulk("Ar", a=a, cubic=True) for a in (5.2, 5.4, 5.3, 5.6)]
     for number, atoms in enumerate(made):
         atoms.rattle(0.03 * (1 + number), seed=seed + number)
     return made
@@ -137,12 +136,9 @@ class Victim:
         self.wait_for(lambda: value(self.store) != before)
 
 
-def size(path):
-    return path.stat().st_size if path.is_file() else 0
-
-
 def frames_size(store):
-    return sum(map(size, store.trajectory_folder.glob("*.traj")))
+    files = store.trajectory_folder.glob("[!.]*.traj")
+    return sum(path.stat().st_size for path in files)
 
 
 def n_finished(store):
@@ -267,8 +263,12 @@ def test_a_killed_job_ends_as_if_nothing_had_been(
     store = submit(spec, kill_home)
     lefts = []
     for number in range(2 if seed % 3 == 0 else 1):
+        moment = moments[(seed + number) % len(moments)]
+        victim = Victim(store, whole, random)
         with read_meanwhile(read_all, store):
-            moments[(seed + number) % len(moments)](Victim(store, whole, random))
+            if moment is not as_it_starts:
+                victim.wait_for(lambda: store.status().state is JobState.RUNNING)
+            moment(victim)
             kill_worker(kill_home)
         lefts.append(read_all(store))
         resume(store)
