@@ -5,7 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import ase
 import numpy as np
@@ -376,7 +376,7 @@ def real_cost(potential, atoms, n_steps):
         room=Room(),
     )
     moments = []
-    going.before_step = lambda: moments.append(perf_counter())
+    going.before_step = lambda: moments.append(process_time())
     for _ in going:
         pass
     return float(np.diff(moments).min()), meter.peak()
@@ -392,15 +392,17 @@ def real_cost(potential, atoms, n_steps):
     ],
     ids=["Si64", "Si1000", "MgO432"],
 )
-def test_a_run_costs_what_was_foretold(sevennet_0, atoms):
+def test_a_run_costs_what_was_foretold(sevennet_0, atoms, monkeypatch):
+    # On one thread the processor's time is that of the clock, if nothing else runs;
+    # else it depends less on what does.
+    monkeypatch.setattr(cost_measurement, "perf_counter", process_time)
     n_steps = 40 if len(atoms) < 100 else 10
-    for _ in range(4):
+    for _ in range(3):
         learn(sevennet_0)
         foretold = estimate(atoms, "sevennet-0", n_steps)
         seconds, peak = real_cost(sevennet_0, atoms, n_steps)
         time_ratio = foretold.seconds_per_step / seconds
         memory_ratio = foretold.memory_bytes / peak
-        # Other programs may take the processor while one of the two is measured.
         if 1 / TIME_FACTOR < time_ratio < TIME_FACTOR:
             break
     assert 1 / TIME_FACTOR < time_ratio < TIME_FACTOR
