@@ -117,10 +117,8 @@ class AveragesAccumulator(Observable):
             error = estimate.standard_error * np.sqrt(estimate.n_samples / number)
         # What never changed shows no rounding.
         means = np.where(estimate.standard_error == 0.0, estimate.mean, means)
-        # Every quantity that is there at all is there in every sample.
-        times = self.beat.first_time_fs + self.beat.interval_fs * (
-            number.max(1, initial=0) - 1
-        )
+        passed = self.beat.interval_fs * (number[:, 0] - 1)
+        times = self.beat.first_time_fs + passed
         found: dict[str, Average | None] = {}
         for k, name in enumerate(QUANTITIES):
             n = int(estimate.n_samples[k])
@@ -149,8 +147,7 @@ class AveragesAccumulator(Observable):
     def _sample(self, moment: Moment) -> None:
         values = _values(moment)
         self._blocking.add(values)
-        there = np.flatnonzero(~np.isnan(values))
-        self._curve.add(values[there], there)
+        self._curve.add(values, slice(None))
         self._curve.advance()
 
     def _parameters(self) -> dict[str, Any]:

@@ -4,7 +4,8 @@
 
 A. Einstein, Ann. Phys. 322, 549 (1905). a is what vibration adds (positive) or the time
 before the first collision takes (negative). The linear part is looked for from the
-longest lag with a known error downwards, octave by octave of τ.
+longest lag with a known error downwards, each time by a factor of √2: in the last
+octave of τ the slopes of both halves must agree, below it every part with all above.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from gnndesign.simulation.observables.block_sums import Blocks, BlockSums
 _A2_PER_FS_TO_A2_PER_PS = 1e3
 A2_PER_PS_TO_CM2_PER_S = 1e-4
 
-_SAME_SLOPE = 3.0
-"""Standard errors by which the two last octaves of τ may differ in slope, or else"""
-_SLIGHTLY_CURVED = 0.05
-"""the fraction by which they may, and"""
-_STILL_SAME = 2.0
-"""standard errors by which an octave that is joined to them may differ."""
+_STEP = 2**0.5
+_N_ERRORS = 2.0
+"""Standard errors by which the slopes of neighboring parts may differ."""
+_CURVED = 0.05
+"""Fraction of the mean slope by which the longest lags may nevertheless be curved."""
+_NOISY = 0.15
+"""Fraction of it that the error may have where curvature is looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ def fit_diffusion(
     """
     known = np.flatnonzero(merging)
     longest = float(lag_fs[known[-1]]) if len(known) else 0.0
-    if (lag_fs[known] >= longest / 4).sum() < 4 or len(known) < 6:
+    if (lag_fs[known] > longest / 2).sum() < 4 or len(known) < 6:
         return Diffusion(
             message="Too short to tell a diffusion coefficient: no more than a few "
             "lags have a standard error. Run longer."
@@ -83,8 +85,8 @@ def fit_diffusion(
     shortest = line.linear_from()
     if shortest is None:
         return Diffusion(
-            message="Not linear in time, even between lags of "
-            f"{longest / 4:.4g} and {longest:.4g} fs, the longest with a standard "
+            message="Not linear in time, or too noisy to tell, even between lags of "
+            f"{longest / 2:.4g} and {longest:.4g} fs, the longest with a standard "
             "error. Run longer."
         )
     slope, intercept = line.fit(shortest, longest)(blocks.mean)
@@ -134,32 +136,33 @@ class _Line:
     def linear_from(self) -> float | None:
         """Shortest lag from which the line is straight to the longest; None: nowhere."""
         longest = float(self._lags[-1])
-        if not self._agree(
-            longest / 4, longest / 2, longest, _SAME_SLOPE, _SLIGHTLY_CURVED
-        ):
+        scale = abs(self._blocks.mean[-1]) / longest
+        start = longest / 2
+        difference, error = self._change(start, start * _STEP, longest)
+        if difference > max(_N_ERRORS * error, _CURVED * scale):
             return None
-        start = longest / 4
-        while self._agree(start / 2, start, longest, _STILL_SAME):
-            start /= 2
+        # What has leveled off, like vibration, is not on its way to anything else.
+        is_steep = abs(self.fit(start, longest)(self._blocks.mean)[0]) > scale / 2
+        if is_steep and error > _NOISY * scale:
+            return None
+        while (self._lags <= start / _STEP).any():
+            difference, error = self._change(start / _STEP, start, longest)
+            if difference > max(_N_ERRORS * error, 1e-6 * scale):
+                break
+            start /= _STEP
         return float(self._lags[self._lags >= start][0])
 
-    def _agree(
-        self,
-        low: float,
-        middle: float,
-        high: float,
-        n_errors: float,
-        fraction: float = 1e-6,
-    ) -> bool:
-        """Whether the slopes below and above `middle` are the same within errors."""
+    def _change(self, low: float, middle: float, high: float) -> tuple[float, float]:
+        """By how much the slopes below and above `middle` differ, and its error.
+
+        Zero where there is no slope below because of too few lags.
+        """
         if ((self._lags >= low) & (self._lags <= middle)).sum() < 2:
-            return False
+            return 0.0, 0.0
         below, above = self.fit(low, middle), self.fit(middle, high)
 
         def difference(mean: np.ndarray) -> np.ndarray:
             return (below(mean) - above(mean))[:1]
 
-        found = abs(difference(self._blocks.mean)[0])
         error = self._blocks.jackknife(difference)[0]
-        tolerance = fraction * abs(above(self._blocks.mean)[0])
-        return bool(found <= max(n_errors * error, tolerance))
+        return abs(float(difference(self._blocks.mean)[0])), float(error)

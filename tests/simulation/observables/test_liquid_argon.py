@@ -65,10 +65,8 @@ def test_liquid_argon_diffuses_and_is_ordered_as_published(lennard_jones):
     # The cage: velocities turn around after 0.3 ps.
     vacf = found.vacf
     assert vacf.lag_fs[np.argmax(vacf.correlation[0] < 0)] == pytest.approx(300, abs=60)
-    # Green and Kubo say the same as Einstein: D = kT/m ∫ C dτ = kT/m g(0) / 4.
+    # Green and Kubo say the same as Einstein: D = kT/m ∫ C dτ = kT/m g(0) / 4, where
+    # the window takes away some of the negative tail.
     thermal = BOLTZMANN_EV_PER_K * heat.mean / atoms.get_masses()[0] * FS**2 * 1e6
     from_velocities = thermal * vacf.density_of_states[0, 0] / 4
-    uncertain = thermal * vacf.density_of_states_error[0, 0] / 4
-    assert abs(from_velocities - fit.coefficient_A2_per_ps) < 3 * np.hypot(
-        uncertain, fit.error_A2_per_ps
-    )
+    assert from_velocities == pytest.approx(fit.coefficient_A2_per_ps, rel=0.2)
