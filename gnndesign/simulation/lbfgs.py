@@ -26,6 +26,7 @@ from gnndesign.batch import AtomicBatch
 from gnndesign.members import per_system, state_class, where
 from gnndesign.potentials.base import Prediction
 from gnndesign.simulation.base import AtomData, Proposal, System
+from gnndesign.simulation.cell import exponential
 from gnndesign.simulation.coordinates import (
     MANDEL,
     Vector,
@@ -135,7 +136,7 @@ class LBFGS(Relaxer):
         there = state.place + state.move
         if self.cell is None:
             return Proposal(state=state, positions=there.atoms, cell=batch.cell)
-        stretch = torch.linalg.matrix_exp(strain_of(batch, there.cell))
+        stretch = exponential(strain_of(batch, there.cell))
         positions = torch.einsum("ni,nij->nj", there.atoms, stretch[batch.system_index])
         return Proposal(
             state=replace(state, stretch=stretch),

@@ -37,7 +37,8 @@ _RELAXERS: dict[str, type[FIRE | LBFGS]] = {"fire": FIRE, "lbfgs": LBFGS}
 METHODS = tuple(_RELAXERS)
 """What `method` may be."""
 
-DEFAULT_METHOD = "fire"
+DEFAULT_METHOD = "lbfgs"
+"""Ends in the same minima after a fourth of the evaluations or fewer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from gnndesign.batch import AtomicBatch
 from gnndesign.members import per_atom, per_system, state_class
 from gnndesign.simulation.coordinates import Vector
 
-MEMORY = 12
+MEMORY = 20
 """Pairs that are remembered."""
 LEAST_CURVATURE = 0.05
 """eV/Å², s·y / s·s of a pair that is learnt from."""
@@ -134,7 +134,8 @@ def descent(
     diagonal = upper.diagonal(dim1=1, dim2=2)
     # Where there is no pair `inner` is 0, and the 1 on the diagonal does no harm.
     middle = diagonal * inner[:, :, 0]
-    middle = middle + scale * (pairs.changes_changes @ inner)[:, :, 0] - with_changes
+    # Not as a matrix product, which rounds otherwise in a larger batch.
+    middle = middle + scale * (pairs.changes_changes * inner.mT).sum(-1) - with_changes
     outer = torch.linalg.solve_triangular(upper.mT, middle[:, :, None], upper=False)
     # Of s, y and P y; y itself is not in the step.
     shares = torch.stack([outer[:, :, 0], -scale * inner[:, :, 0]], 1)

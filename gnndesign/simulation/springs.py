@@ -68,7 +68,8 @@ class Springs:
             if inverse.shape[1] == 0:
                 whole = whole / PLAIN
             else:
-                whole = (inverse @ whole[:, :, None])[:, :, 0]
+                # Not as a matrix product, which rounds otherwise in a larger batch.
+                whole = (inverse * whole[:, None]).sum(-1)
             atoms[places] = whole[:, :-6].reshape(*places.shape, 3)
             cell[systems] = whole[:, -6:]
         return Vector(atoms=atoms, cell=cell)
@@ -160,7 +161,8 @@ def _hessians(batch: AtomicBatch) -> list[Float[np.ndarray, "dimension dimension
     edges = find_neighbors(batch, REACH * 2.0 * float(radii.max()))
     i, j = edges.centers.cpu().numpy(), edges.neighbors.cpu().numpy()
     bonds = edges.vectors(batch).cpu().double().numpy()
-    length = np.linalg.norm(bonds, axis=1)
+    # Atoms on top of each other are not relaxed, but this is not the place to say so.
+    length = np.maximum(np.linalg.norm(bonds, axis=1), 1e-6)
     t = length / (radii[i] + radii[j])
     near = t < REACH
     i, j, bonds, length, t = (part[near] for part in (i, j, bonds, length, t))

@@ -13,17 +13,18 @@ from ase.optimize import FIRE as ASEFIRE
 
 from gnndesign.errors import ParameterError, StructureError, UnsupportedElementError
 from gnndesign.simulation.base import Status
-from gnndesign.simulation.relaxation import relax
+from gnndesign.simulation.relaxation import METHODS, relax
 from gnndesign.units import EV_PER_A3_TO_GPA
 
 
+@pytest.mark.parametrize("method", METHODS)
 def test_silicon_relaxes_to_the_lattice_constant_of_ase_and_sevenn(
-    sevennet_0, sevenn_calculator
+    method, sevennet_0, sevenn_calculator
 ):
     start = bulk("Si")
     start.set_cell(start.cell.array * 1.03, scale_atoms=True)
     start.rattle(0.05, seed=4)
-    ours = relax(start, sevennet_0, cell="full", max_force=0.005)
+    ours = relax(start, sevennet_0, cell="full", max_force=0.005, method=method)
     assert ours.converged
     theirs = start.copy()
     theirs.calc = sevenn_calculator["sevennet-0"]
@@ -32,7 +33,7 @@ def test_silicon_relaxes_to_the_lattice_constant_of_ase_and_sevenn(
         ASEFIRE(FrechetCellFilter(theirs), logfile=None).run(fmax=0.005, steps=300)
     lattice_constants = ours.atoms.cell.lengths() * 2**0.5
     np.testing.assert_allclose(
-        lattice_constants, theirs.cell.lengths() * 2**0.5, rtol=0, atol=1e-3
+        lattice_constants, theirs.cell.lengths() * 2**0.5, rtol=0, atol=2e-3
     )
     np.testing.assert_allclose(ours.atoms.cell.angles(), 60.0, rtol=0, atol=0.05)
     assert ours.energy / 2 == pytest.approx(theirs.get_potential_energy() / 2, abs=1e-5)
@@ -41,7 +42,7 @@ def test_silicon_relaxes_to_the_lattice_constant_of_ase_and_sevenn(
 
 
 def test_a_molecule_takes_the_same_steps_as_in_ase(trimer, lennard_jones):
-    ours = relax(trimer, lennard_jones, max_force=1e-4)
+    ours = relax(trimer, lennard_jones, max_force=1e-4, method="fire")
     theirs = trimer.copy()
     theirs.calc = lennard_jones.as_calculator()
     optimizer = ASEFIRE(theirs, logfile=None)
@@ -55,8 +56,9 @@ def test_a_molecule_takes_the_same_steps_as_in_ase(trimer, lennard_jones):
     np.testing.assert_allclose(distances, 2 ** (1 / 6) * 3.4, rtol=0, atol=5e-3)
 
 
+@pytest.mark.parametrize("method", METHODS)
 def test_every_structure_of_a_batch_takes_the_steps_it_takes_alone(
-    argon, trimer, lennard_jones
+    method, argon, trimer, lennard_jones
 ):
     several = [
         argon(),
@@ -65,10 +67,11 @@ def test_every_structure_of_a_batch_takes_the_steps_it_takes_alone(
         argon("Kr", a=5.5, seed=4),
     ]
     for cell, structures in (("full", several), (None, [*several, trimer])):
-        together = relax(structures, lennard_jones, cell=cell, max_force=1e-3)
-        assert len({result.steps for result in together}) > 2
+        options = {"cell": cell, "max_force": 1e-3, "method": method}
+        together = relax(structures, lennard_jones, **options)
+        assert len({result.steps for result in together}) > 1
         for atoms, result in zip(structures, together, strict=True):
-            alone = relax(atoms, lennard_jones, cell=cell, max_force=1e-3)
+            alone = relax(atoms, lennard_jones, **options)
             assert result.converged
             assert result.steps == alone.steps
             assert result.energy == pytest.approx(alone.energy, abs=1e-12)
