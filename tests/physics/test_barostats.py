@@ -1,0 +1,166 @@
+"""Barostats sample the ensemble of constant pressure in solid argon."""
+
+import numpy as np
+import physical_validation
+import pytest
+from ase.build import bulk
+from physics.replicas import mean_and_error, sample
+
+from gnndesign.potentials.lennard_jones import LennardJones
+from gnndesign.simulation.cell_rescaling import StochasticCellRescaling
+from gnndesign.simulation.npt_mtk import MartynaTobiasKlein
+from gnndesign.units import BOLTZMANN_EV_PER_K, EV_PER_A3_TO_GPA
+
+pytestmark = [pytest.mark.physics, pytest.mark.timeout(3600)]
+
+N_ATOMS = 32
+N_REPLICAS = 16
+# Points of state whose volumes and enthalpies overlap by two or three widths.
+STATES = {"cold": (40.0, 0.05), "pressed": (40.0, 0.12), "warm": (48.0, 0.05)}
+METHODS = {
+    "mtk": (MartynaTobiasKlein, {"barostat_time_fs": 150.0}),
+    "cell_rescaling": (
+        StochasticCellRescaling,
+        {"barostat_time_fs": 300.0, "compressibility_per_GPa": 0.4},
+    ),
+}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(name, cell) for name in METHODS for cell in ("isotropic", "full")],
+    ids=lambda param: f"{param[0]}-{param[1]}",
+)
+def argon(request):
+    """Samples by point of state."""
+    kind, options = METHODS[request.param[0]]
+    points = [point for point in STATES.values() for _ in range(N_REPLICAS)]
+    method = kind(
+        cell=request.param[1],
+        temperature_K=tuple(temperature for temperature, _ in points),
+        pressure_GPa=tuple(pressure for _, pressure in points),
+        timestep_fs=8.0,
+        seed=4,
+        **options,
+    )
+    start = bulk("Ar", "fcc", 5.4, cubic=True) * (2, 2, 2)
+    found = sample(
+        method,
+        LennardJones(cutoff=6.8),
+        [start] * len(points),
+        steps=1920,
+        every=60,
+        skip=240,
+    )
+    return {
+        name: found.of(slice(k * N_REPLICAS, (k + 1) * N_REPLICAS))
+        for k, name in enumerate(STATES)
+    }
+
+
+def simulation_data(name, samples):
+    """What physical_validation wants to know, in eV, Å and K."""
+    temperature, pressure_GPa = STATES[name]
+    return physical_validation.data.SimulationData(
+        units=physical_validation.data.UnitData(
+            kb=BOLTZMANN_EV_PER_K,
+            energy_conversion=96.48533,
+            length_conversion=0.1,
+            volume_conversion=1e-3,
+            temperature_conversion=1.0,
+            pressure_conversion=EV_PER_A3_TO_GPA * 1e4,
+            time_conversion=1e-3,
+        ),
+        system=physical_validation.data.SystemData(
+            natoms=N_ATOMS,
+            nconstraints=0.0,
+            ndof_reduction_tra=3.0,
+            ndof_reduction_rot=0.0,
+            mass=np.full(N_ATOMS, 39.948),
+            molecule_idx=np.arange(N_ATOMS),
+            nconstraints_per_molecule=np.zeros(N_ATOMS),
+        ),
+        ensemble=physical_validation.data.EnsembleData(
+            "NPT",
+            natoms=N_ATOMS,
+            temperature=temperature,
+            pressure=pressure_GPa / EV_PER_A3_TO_GPA,
+        ),
+        observables=physical_validation.data.ObservableData(
+            kinetic_energy=samples.kinetic_energy.ravel(),
+            potential_energy=samples.energy.ravel(),
+            total_energy=(samples.energy + samples.kinetic_energy).ravel(),
+            volume=samples.volume.ravel(),
+        ),
+    )
+
+
+def deviations(one, other, **changed):
+    """By how many standard errors the ratio of two distributions is wrong."""
+    for name, values in changed.items():
+        setattr(other.observables, name, values)
+    return physical_validation.ensemble.check(
+        one, other, data_is_uncorrelated=True, verbosity=0
+    )
+
+
+def test_the_volume_depends_on_the_pressure_as_in_the_ensemble(argon, record_property):
+    cold, pressed = (simulation_data(name, argon[name]) for name in ("cold", "pressed"))
+    found = deviations(cold, pressed)
+    record_property("deviations", found)
+    assert max(np.abs(found)) < 3.5
+    # A volume that fluctuates by a quarter too little is noticed.
+    volume = argon["pressed"].volume.ravel()
+    damped = volume.mean() + 0.75 * (volume - volume.mean())
+    assert max(np.abs(deviations(cold, pressed, volume=damped))) > 3.5
+
+
+def test_the_enthalpy_depends_on_the_temperature_as_in_the_ensemble(
+    argon, record_property
+):
+    cold, warm = (simulation_data(name, argon[name]) for name in ("cold", "warm"))
+    found = deviations(cold, warm)
+    record_property("deviations", found)
+    assert max(np.abs(found)) < 3.5
+
+
+def test_energy_and_volume_depend_on_both_as_in_the_ensemble(argon, record_property):
+    pressed, warm = (simulation_data(name, argon[name]) for name in ("pressed", "warm"))
+    found = deviations(pressed, warm)
+    record_property("deviations", found)
+    assert max(np.abs(found)) < 3.5
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_the_kinetic_energy_has_the_distribution_of_the_temperature(
+    name, argon, record_property
+):
+    data = simulation_data(name, argon[name])
+    found = physical_validation.kinetic_energy.distribution(
+        data, verbosity=0, bootstrap_seed=1, data_is_uncorrelated=True
+    )
+    record_property("deviations", found)
+    assert max(found) < 3.5
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_the_mean_internal_pressure_is_the_target(name, argon, record_property):
+    mean, error = mean_and_error(argon[name].internal_pressure)
+    record_property("pressure", (mean, error))
+    assert error < 0.005
+    assert mean == pytest.approx(STATES[name][1], abs=3.5 * error)
+
+
+def test_the_mean_cell_is_cubic(argon, record_property):
+    cells = np.concatenate([argon[name].cell for name in STATES], axis=1)
+    metric = cells @ cells.transpose(0, 1, 3, 2)
+    mean, error = mean_and_error(metric)
+    record_property("metric", (mean.tolist(), error.tolist()))
+    if np.ptp(np.diagonal(mean)) == 0:
+        np.testing.assert_allclose(mean, mean[0, 0] * np.eye(3), atol=1e-9)
+        return
+    off_diagonal = ~np.eye(3, dtype=bool)
+    assert (error < 2e-3 * mean[0, 0]).all()
+    assert (np.abs(mean) < 4 * error)[off_diagonal].all()
+    edges, spread = np.diagonal(mean), np.diagonal(error)
+    assert (np.abs(edges - edges.mean()) < 4 * spread).all()
