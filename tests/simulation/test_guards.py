@@ -16,18 +16,22 @@ def test_a_relaxation_that_breaks_leaves_the_others_as_they_are(
     value, argon, breaking, lennard_jones
 ):
     structures = [argon(), argon("Kr", a=5.5, seed=5), argon(seed=7)]
-    good, bad, last = relax(structures, breaking(4, value), max_force=1e-4)
+    good, bad, last = relax(
+        structures, breaking(4, value), max_force=1e-4, method="fire"
+    )
     assert bad.status is Status.DIVERGED
     assert bad.message.startswith("Diverged at step 4. ")
     assert "not finite" in bad.message
     assert "smaller time step" in bad.message
     assert bad.steps == 3
     # The last frame that was good: three steps of the sound potential.
-    expected = relax(structures[1], lennard_jones, max_force=1e-4, max_steps=3)
+    expected = relax(
+        structures[1], lennard_jones, max_force=1e-4, method="fire", max_steps=3
+    )
     np.testing.assert_array_equal(bad.atoms.positions, expected.atoms.positions)
     assert bad.energy == expected.energy
     for result, atoms in ((good, structures[0]), (last, structures[2])):
-        alone = relax(atoms, lennard_jones, max_force=1e-4)
+        alone = relax(atoms, lennard_jones, max_force=1e-4, method="fire")
         assert result.status is Status.CONVERGED
         assert result.steps == alone.steps
         assert result.energy == pytest.approx(alone.energy, abs=1e-12)
@@ -48,7 +52,9 @@ def test_dynamics_that_breaks_leaves_the_others_as_they_are(
 
 
 def test_all_of_a_batch_may_break(argon, breaking):
-    results = relax([argon("Kr", a=5.5), argon("Kr", a=5.4)], breaking(1))
+    results = relax(
+        [argon("Kr", a=5.5), argon("Kr", a=5.4)], breaking(1), method="fire"
+    )
     assert [result.status for result in results] == [Status.DIVERGED] * 2
     assert [result.steps for result in results] == [0, 0]
 
