@@ -206,9 +206,8 @@ class Dynamics(ABC):
     ) -> DynamicsState:
         """The next state; a system that ran away is marked with a `Fault`."""
         made = self.finish(replace(proposal.state, system=system))
-        made = replace(made, step=made.step + 1)
         fault = torch.where(system.fault == Fault.NONE, self.guard(made), system.fault)
-        return replace(made, system=replace(system, fault=fault))
+        return replace(made, step=made.step + 1, system=replace(system, fault=fault))
 
     def guard(self, state: DynamicsState) -> Int[Tensor, " n_systems"]:
         """(n_systems,) values of `Fault`: temperature or volume running away."""
