@@ -12,7 +12,7 @@ from gnndesign.simulation.cost import DEFAULT_REACH, CostModel, cost_of
 from gnndesign.simulation.memory import memory_budget
 from gnndesign.simulation.pair_count import count_pairs
 
-_SURELY_FITS = 2**20
+_SURELY_FITS = 2**23
 """Bytes an atom that no potential here needs; fewer atoms are not worth measuring."""
 
 
