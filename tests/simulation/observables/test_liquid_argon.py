@@ -10,6 +10,7 @@ from gnndesign.units import BOLTZMANN_EV_PER_K, FS
 
 
 @pytest.mark.physics
+@pytest.mark.timeout(1800)
 def test_liquid_argon_diffuses_and_is_ordered_as_published(lennard_jones):
     # 1.374 g/cm³ and 94.4 K; 108 atoms.
     atoms = bulk("Ar", "fcc", 5.780, cubic=True) * (3, 3, 3)
