@@ -72,9 +72,14 @@ class Vector:
         return of_atoms + (self.cell * other.cell).sum(-1)
 
     def longest(self, batch: AtomicBatch) -> Float[Tensor, " n_systems"]:
-        """(n_systems,) length of the longest part: of an atom, or the cell's."""
+        """(n_systems,) Å, length of the longest part: of an atom, or the cell's.
+
+        The cell's is w L, but 2 L at least: that of few atoms is no softer.
+        """
         of_atoms = batch.max_over_atoms(self.atoms.square().sum(-1))
-        return torch.maximum(of_atoms, self.cell.square().sum(-1)).sqrt()
+        of_cell = self.cell.square().sum(-1)
+        of_cell = of_cell * (2.0 / weight(batch)).clamp(min=1.0).square()
+        return torch.maximum(of_atoms, of_cell).sqrt()
 
 
 def weight(batch: AtomicBatch) -> Float[Tensor, " n_systems"]:

@@ -97,11 +97,7 @@ class LBFGSState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LBFGS(Relaxer):
-    """L-BFGS has no parameters but those of every relaxation.
-
-    The longest step is that of an atom in the frame of the start cell, or of √n_atoms
-    times the strain of the cell.
-    """
+    """L-BFGS, which has no parameters but those of every relaxation."""
 
     def begin(self, system: System, data: AtomData) -> LBFGSState:
         """In the start geometry, knowing the springs alone."""

@@ -30,8 +30,8 @@ class Relaxer(ABC):
         max_force: eV/Å; converged when no force on an atom, and no row of the cell
             force (see `gnndesign.simulation.cell`), is longer.
         cell: what of the cell may change; None for nothing.
-        max_displacement: Å, the longest move of an atom in a step; n_atoms times the
-            strain of the cell counts as one.
+        max_displacement: Å, the longest move of an atom in a step. A strain of the cell
+            counts as one, times n_atoms in `FIRE` and times √n_atoms in `LBFGS`.
         fix_center: whether the center of mass stays where it is.
         fix_symmetry: whether the space group stays what it is.
         symprec: Å, within which it is found; the start is moved to obey it exactly.
