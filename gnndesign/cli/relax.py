@@ -53,8 +53,9 @@ def add_parser(commands: Commands) -> None:
     add_potential(parser)
     parser.add_argument(
         "--method",
+        default="lbfgs",
         choices=("fire", "lbfgs"),
-        help="how the minimum is sought (default: as in relax)",
+        help="how the minimum is sought (default: %(default)s)",
     )
     parser.add_argument(
         "--cell",
@@ -100,7 +101,7 @@ def run(options: Namespace) -> int:
     targets = _targets(options.files, structures, options.output)
 
     from gnndesign.potentials.catalog import load_potential
-    from gnndesign.simulation.relaxation import DEFAULT_METHOD, relax
+    from gnndesign.simulation.relaxation import relax
 
     potential = load_potential(options.potential, options.device)
     with (
@@ -118,7 +119,7 @@ def run(options: Namespace) -> int:
             max_force=options.max_force,
             max_steps=options.max_steps,
             pressure_GPa=options.pressure,
-            method=options.method or DEFAULT_METHOD,
+            method=options.method,
             fixed_axes=options.fixed_axes,
             fix_symmetry=options.fix_symmetry,
             fix_center=options.fix_center,

@@ -160,7 +160,7 @@ def test_stopping_midway_frees_what_was_in_flight(small_space, toy, lattice, tmp
         potential,
         6,
         path,
-        should_stop=lambda: potential.calls > 5,
+        should_stop=lambda: potential.calls > 1,
     )
     interrupted = [t for t in result.trials if t.status is TrialStatus.INTERRUPTED]
     assert len(interrupted) == 6
