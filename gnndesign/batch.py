@@ -88,6 +88,8 @@ class AtomicBatch:
     @property
     def atoms_per_system(self) -> Int[Tensor, " n_systems"]:
         """(n_systems,) number of atoms of each structure."""
+        if self.n_systems == 1:
+            return torch.tensor([self.n_atoms], device=self.device)
         return torch.bincount(self.system_index, minlength=self.n_systems)
 
     @property

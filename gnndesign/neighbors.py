@@ -69,34 +69,39 @@ class NeighborList:
         if batch.device.type != "cpu":
             vectors = self.vectors(batch.detach())
             return (vectors * vectors).sum(-1)
+        # The pairs along the last axis, and `take` for square brackets: 4 times faster.
         centers, neighbors = self.centers.numpy(), self.neighbors.numpy()
-        shifts, index = self.shifts.numpy(), batch.system_index.numpy()
-        positions = batch.positions.detach().numpy()
-        cell = batch.cell.detach().numpy()
+        shifts, index = self.shifts.numpy().T, batch.system_index.numpy()
+        positions = np.ascontiguousarray(batch.positions.detach().numpy().T)
+        cell = np.ascontiguousarray(batch.cell.detach().numpy().transpose(1, 2, 0))
         squared = np.empty(self.n_edges, positions.dtype)
         for start in range(0, self.n_edges, _EDGES_AT_ONCE):
             part = slice(start, start + _EDGES_AT_ONCE)
-            i, shift = centers[part], shifts[part].astype(cell.dtype)
+            i, shift = centers[part], shifts[:, part].astype(cell.dtype)
             if batch.n_systems == 1:
-                vectors = shift @ cell[0]
+                vectors = cell[:, :, 0].T @ shift
             else:
-                # `take` is faster than square brackets here too.
-                cells = cell.take(index.take(i), 0)
-                vectors = np.einsum("ni,nij->nj", shift, cells)
-            vectors += positions.take(neighbors[part], 0)
-            vectors -= positions.take(i, 0)
-            np.einsum("ni,ni->n", vectors, vectors, out=squared[part])
+                cells = cell.take(index.take(i), 2)
+                vectors = np.einsum("in,ijn->jn", shift, cells)
+            vectors += positions.take(neighbors[part], 1)
+            vectors -= positions.take(i, 1)
+            vectors *= vectors
+            np.sum(vectors, 0, out=squared[part])
         return torch.from_numpy(squared)
 
     def within(self, batch: AtomicBatch, cutoff: float) -> NeighborList:
         """Only the pairs that are closer than `cutoff` (Å) in `batch`."""
         near = self.squared_distances(batch) < cutoff * cutoff
+        return self.keep(near, cutoff)
+
+    def keep(self, pairs: Bool[Tensor, " n_edges"], cutoff: float) -> NeighborList:
+        """Only the pairs for which the mask is true: all those within `cutoff` (Å)."""
         parts = (self.centers, self.neighbors, self.shifts)
-        if near.device.type == "cpu":
-            rows = np.flatnonzero(near.numpy())
+        if pairs.device.type == "cpu":
+            rows = pairs.numpy().nonzero()[0]
             found = [torch.from_numpy(part.numpy().take(rows, 0)) for part in parts]
         else:
-            kept = near.nonzero()[:, 0]
+            kept = pairs.nonzero()[:, 0]
             found = [part.index_select(0, kept) for part in parts]
         centers, neighbors, shifts = found
         return NeighborList(
@@ -132,8 +137,10 @@ class VerletList:
     A pair of a structure that is absent from the list was at least cutoff + skin apart
     in the reference geometry. With the cell deformed by F and the atoms displaced by at
     most u beyond that deformation, it is now at least σ_min(F) (cutoff + skin) - 2 u
-    apart (σ_min: smallest singular value). Where that falls below the cutoff the
-    structure is searched anew; in a cell at rest, when an atom has moved half the skin.
+    apart (σ_min: smallest singular value, counted as 1 at most). Where that falls below
+    the cutoff the structure is searched anew; in a cell at rest, when an atom has moved
+    half the skin. So of the pairs that were at least r + skin apart, for any r below
+    the cutoff, none is nearer than r.
 
     Whatever was searched when and in whose company, the pairs are those that one search
     finds in `reference`, in the same order.
@@ -221,13 +228,18 @@ class VerletList:
         could be missing.
         """
         # Small matrices, for which the host is faster than a GPU.
-        before = self.reference.cell.cpu().double().numpy()
-        after = batch.cell.detach().cpu().double().numpy()
-        if np.array_equal(before, after):
+        before = self.reference.cell.cpu().numpy()
+        after = batch.cell.detach().cpu().numpy()
+        if (before == after).all():
             return self.skin - 2.0 * _farthest(batch, self.reference, None)
+        before, after = before.astype(float), after.astype(float)
         deformation, smallest = deformation_between(before, after)
         moved = _farthest(batch, self.reference, deformation)
-        return smallest * (self.cutoff + self.skin) - 2.0 * moved - self.cutoff
+        return (
+            np.minimum(smallest, 1.0) * (self.cutoff + self.skin)
+            - 2.0 * moved
+            - self.cutoff
+        )
 
     def _renewed(
         self, batch: AtomicBatch, due: Bool[Tensor, " n_systems"]
@@ -281,5 +293,7 @@ def _farthest(
         carried = np.einsum("ni,nij->nj", carried, deformation.take(index, 0))
     moved = batch.positions.detach().numpy() - carried
     squared = np.einsum("ni,ni->n", moved, moved)
+    if batch.n_systems == 1:
+        return np.sqrt(squared.max(keepdims=True)).astype(float)
     starts = np.searchsorted(index, np.arange(batch.n_systems))
     return np.sqrt(np.maximum.reduceat(squared, starts)).astype(float)

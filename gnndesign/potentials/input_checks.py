@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from functools import cache
 
-import numpy as np
 import torch
 from ase.data import chemical_symbols, covalent_radii
 from jaxtyping import Bool, Float
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
 from gnndesign.errors import StructureError
-from gnndesign.neighbors import NeighborList
+from gnndesign.neighbors import NeighborList, VerletList
 
 CLOSEST_FRACTION = 0.5
 """Atoms nearer than this fraction of the sum of their covalent radii are refused.
@@ -32,30 +31,25 @@ OVERLAP_REACH = 2.0 * CLOSEST_FRACTION * float(covalent_radii.max())
 
 def overlapping(batch: AtomicBatch, edges: NeighborList) -> Bool[Tensor, " n_edges"]:
     """(n_edges,) which pairs are nearer than `CLOSEST_FRACTION` allows."""
-    if batch.device.type == "cpu":
-        return torch.from_numpy(_overlapping_on_host(batch, edges))
-    share = _shares(batch.device)[batch.atomic_numbers]
-    least = share[edges.centers] + share[edges.neighbors]
-    return edges.vectors(batch).norm(dim=-1) < least
+    return _overlapping(batch, edges, 0.0)
 
 
-def _overlapping_on_host(
-    batch: AtomicBatch, edges: NeighborList
-) -> Bool[np.ndarray, " n_edges"]:
-    """The same with numpy, whose calls cost a third of torch's: 0.04 ms for 8 atoms."""
-    i, j = edges.centers.numpy(), edges.neighbors.numpy()
-    positions = batch.positions.detach().numpy()
-    cell = batch.cell.detach().numpy()
-    shifts = edges.shifts.numpy().astype(cell.dtype)
-    if batch.n_systems == 1:
-        vectors = shifts @ cell[0]
-    else:
-        vectors = np.einsum("ni,nij->nj", shifts, cell[batch.system_index.numpy()[i]])
-    vectors += positions[j]
-    vectors -= positions[i]
-    share = CLOSEST_FRACTION * covalent_radii[batch.atomic_numbers.numpy()]
-    least = share[i] + share[j]
-    return np.einsum("ni,ni->n", vectors, vectors) < least * least
+def could_overlap(neighbors: VerletList) -> NeighborList:
+    """The pairs that may overlap before the list is searched anew; seldom any."""
+    near = _overlapping(neighbors.reference, neighbors.edges, neighbors.skin)
+    return neighbors.edges.keep(near, 0.0)
+
+
+def _overlapping(
+    batch: AtomicBatch, edges: NeighborList, margin: float
+) -> Bool[Tensor, " n_edges"]:
+    """(n_edges,) which pairs overlap, or would `margin` Å nearer."""
+    if not edges.n_edges:
+        return torch.zeros_like(edges.centers, dtype=torch.bool)
+    share = _shares(batch.device).index_select(0, batch.atomic_numbers)
+    least = margin + share.index_select(0, edges.centers)
+    least = least + share.index_select(0, edges.neighbors)
+    return edges.squared_distances(batch) < least * least
 
 
 def refuse_overlap(batch: AtomicBatch, edges: NeighborList) -> None:

@@ -83,6 +83,8 @@ class Constraints:
         A net force on a fixed center of mass stays: it is for `without_center` in a
         relaxation, and for the momenta in dynamics.
         """
+        if not bool(self.fixed.any() | self.beyond_fixed.any()):
+            return prediction
         forces = self.on_atoms(batch, prediction.forces)
         stress = prediction.stress
         if bool(self.beyond_fixed.any()):

@@ -12,7 +12,11 @@ from gnndesign.batch import AtomicBatch
 from gnndesign.members import join
 from gnndesign.neighbors import NeighborList, VerletList, find_neighbors
 from gnndesign.potentials.base import Potential, Prediction
-from gnndesign.potentials.input_checks import OVERLAP_REACH, describe_overlap
+from gnndesign.potentials.input_checks import (
+    OVERLAP_REACH,
+    could_overlap,
+    describe_overlap,
+)
 from gnndesign.simulation.base import System
 from gnndesign.simulation.constraints import Constraints
 from gnndesign.simulation.guards import (
@@ -39,13 +43,15 @@ class Evaluator:
     potential: Potential
     most_atoms: int | None = None
     _too_many_atoms: int | None = None
+    _watched: VerletList | None = None
+    _close: NeighborList | None = None
 
     def look(
         self, batch: AtomicBatch
     ) -> tuple[Bool[Tensor, " n_systems"], tuple[str, ...]]:
         """(n_systems,) which start geometries cannot be evaluated, and why, in words."""
-        edges = _pairs(self.potential, batch, None)
-        fault = misplaced(self.potential, batch, edges)
+        edges = self._pairs(batch)
+        fault = misplaced(self.potential, batch, edges, edges)
         bad = fault.nonzero()[:, 0].tolist()
         return fault != Fault.NONE, tuple(
             describe_overlap(batch, edges, system)
@@ -86,11 +92,11 @@ class Evaluator:
         last one and is marked with a `Fault`; so is one whose prediction has no
         meaning.
         """
-        old, potential = before.batch, self.potential
+        old = before.batch
         fault = moved_too_far(old, positions, cell)
         batch = _keep_where(old, positions, cell, fault)
         neighbors = before.neighbors and before.neighbors.update(batch)
-        wrong = misplaced(potential, batch, _pairs(potential, batch, neighbors))
+        wrong = self._misplaced(batch, neighbors)
         if bool(wrong.any()):
             fault = torch.where(fault == Fault.NONE, wrong, fault)
             batch = _keep_where(old, positions, cell, fault)
@@ -103,6 +109,21 @@ class Evaluator:
             neighbors=neighbors,
             fault=torch.where(fault == Fault.NONE, wrong, fault),
         )
+
+    def _misplaced(
+        self, batch: AtomicBatch, neighbors: VerletList | None
+    ) -> Int[Tensor, " n_systems"]:
+        if neighbors is None:
+            edges = self._pairs(batch)
+            return misplaced(self.potential, batch, edges, edges)
+        if self._close is None or neighbors is not self._watched:
+            self._watched, self._close = neighbors, could_overlap(neighbors)
+        return misplaced(self.potential, batch, neighbors.edges, self._close)
+
+    def _pairs(self, batch: AtomicBatch) -> NeighborList:
+        """All pairs within the potential's cutoff, or those that could overlap."""
+        reach = self.potential.card.cutoff if self.potential.needs_neighbors else None
+        return find_neighbors(batch, max(reach or 0.0, OVERLAP_REACH))
 
     def _predict(
         self, batch: AtomicBatch, neighbors: VerletList | None
@@ -166,16 +187,6 @@ def nothing_predicted(batch: AtomicBatch) -> Prediction:
         forces=torch.full_like(batch.positions, nan),
         stress=torch.full_like(batch.cell, nan),
     )
-
-
-def _pairs(
-    potential: Potential, batch: AtomicBatch, neighbors: VerletList | None
-) -> NeighborList:
-    """All pairs within the potential's cutoff, or those that could overlap."""
-    if neighbors is not None:
-        return neighbors.edges
-    reach = potential.card.cutoff if potential.needs_neighbors else None
-    return find_neighbors(batch, max(reach or 0.0, OVERLAP_REACH))
 
 
 def _keep_where(

@@ -5,6 +5,7 @@ A system that goes wrong is stopped alone, with its last good frame; see `Fault`
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum
 
 import torch
@@ -83,15 +84,14 @@ def moved_too_far(
 ) -> Int[Tensor, " n_systems"]:
     """(n_systems,) whether the next geometry is too far from the last, or no number."""
     fault = torch.zeros(old.n_systems, dtype=torch.int64, device=old.device)
-    moved = (positions - old.positions).square().sum(-1)
-    if torch.equal(cell, old.cell):
-        # The usual case, quickly: a NaN is not below the bound either.
-        if bool((moved <= LONGEST_STEP**2).all()):
-            return fault
-        changed = torch.zeros_like(fault, dtype=torch.bool)
-    else:
-        changed = (cell != old.cell).flatten(1).any(1)
-    index = old.system_index
+    moved = positions - old.positions
+    same_cell = cell is old.cell or torch.equal(cell, old.cell)
+    # The usual case, quickly: a NaN is not below the bound either.
+    longest = torch.linalg.vector_norm(moved, torch.inf)
+    if same_cell and float(longest) <= LONGEST_STEP / 3**0.5:
+        return fault
+    moved, index = moved.square().sum(-1), old.system_index
+    changed = (cell != old.cell).flatten(1).any(1)
     whole = torch.isfinite(moved) & torch.isfinite(cell).flatten(1).all(1)[index]
     too_long = old.max_over_atoms(torch.where(whole, moved, 0.0)) > LONGEST_STEP**2
     broken = old.max_over_atoms((~whole).to(moved.dtype)) > 0
@@ -105,7 +105,7 @@ def moved_too_far(
 
 
 def misplaced(
-    potential: Potential, batch: AtomicBatch, edges: NeighborList
+    potential: Potential, batch: AtomicBatch, edges: NeighborList, close: NeighborList
 ) -> Int[Tensor, " n_systems"]:
     """(n_systems,) whether atoms are too close, or too far for the potential.
 
@@ -113,6 +113,7 @@ def misplaced(
         potential: which may need neighbors.
         batch: geometry.
         edges: all pairs within the potential's cutoff or `OVERLAP_REACH`.
+        close: those of them that could overlap.
     """
     fault = torch.zeros(batch.n_systems, dtype=torch.int64, device=batch.device)
     if potential.needs_neighbors:
@@ -121,9 +122,8 @@ def misplaced(
         lonely = torch.ones_like(batch.system_index, dtype=torch.bool)
         lonely[edges.centers[distance < reach]] = False
         fault[batch.system_index[lonely]] = Fault.OUT_OF_REACH
-    bad = overlapping(batch, edges)
-    if bool(bad.any()):
-        fault[batch.system_index[edges.centers[bad]]] = Fault.TOO_CLOSE
+    if close.n_edges and bool((bad := overlapping(batch, close)).any()):
+        fault[batch.system_index[close.centers[bad]]] = Fault.TOO_CLOSE
     return fault
 
 
@@ -132,14 +132,21 @@ def meaningless(
 ) -> Int[Tensor, " n_systems"]:
     """(n_systems,) whether a prediction is no number or beyond all bounds."""
     fault = torch.zeros(batch.n_systems, dtype=torch.int64, device=batch.device)
-    squares = prediction.forces.square().sum(-1)
-    total = prediction.energy.sum() + prediction.stress.sum()
-    if bool((squares <= LARGEST_FORCE**2).all() & torch.isfinite(total)):
+    # The usual case, quickly: no component of a force too large, none a NaN.
+    longest = float(torch.linalg.vector_norm(prediction.forces, torch.inf))
+    total = float(prediction.energy.sum() + prediction.stress.sum())
+    if longest <= LARGEST_FORCE / 3**0.5 and math.isfinite(total):
         return fault
+    squares = prediction.forces.square().sum(-1)
     largest = batch.max_over_atoms(torch.nan_to_num(squares))
     fault[largest > LARGEST_FORCE**2] = Fault.FORCE_TOO_LARGE
     fault[~prediction.finite_systems(batch)] = Fault.NOT_FINITE
     return fault
+
+
+NEVER_TOO_HOT = 2000.0
+"""K, which a structure that starts far from its minimum may turn from potential energy,
+whatever the wanted temperature."""
 
 
 def too_hot(
@@ -150,11 +157,10 @@ def too_hot(
     """(n_systems,) whether the temperature is beyond what fluctuates.
 
     It fluctuates by sqrt(2/n) of itself, n the degrees of freedom; let in are three
-    times the wanted temperature, ten such widths more, and 2000 K, which a structure
-    that starts far from its minimum may turn from potential energy.
+    times the wanted temperature, ten such widths more, and `NEVER_TOO_HOT`.
     """
     width = (2.0 / degrees_of_freedom.clamp(min=1)).sqrt()
-    bound = (3.0 + 10.0 * width) * wanted_K + 2000.0
+    bound = (3.0 + 10.0 * width) * wanted_K + NEVER_TOO_HOT
     # A NaN is not below the bound either.
     return torch.where(temperature_K <= bound, int(Fault.NONE), int(Fault.TOO_HOT))
 

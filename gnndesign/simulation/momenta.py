@@ -7,6 +7,8 @@ run therefore gives the same numbers alone, in a batch, and after a restart.
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -41,9 +43,33 @@ def normal_numbers(
 
 
 def generator(seed: int, system: int, stream: int, step: int) -> np.random.Generator:
-    """The random numbers of one purpose, for one system at one step."""
-    philox = np.random.Philox(key=[seed, system], counter=[0, 0, stream, step])
-    return np.random.Generator(philox)
+    """The random numbers of one purpose, for one system at one step.
+
+    The generator is this thread's only one: draw before asking for another.
+    """
+    own = _OWN.numbers
+    own.bit_generator.state = {
+        "bit_generator": "Philox",
+        "state": {
+            "counter": np.array([0, 0, stream, step], np.uint64),
+            "key": np.array([seed, system], np.uint64),
+        },
+        "buffer": np.zeros(4, np.uint64),
+        "buffer_pos": 4,
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
+    return own
+
+
+class _OwnGenerator(threading.local):
+    """Made once a thread: to make one takes longer than to draw from it."""
+
+    def __init__(self) -> None:
+        self.numbers = np.random.Generator(np.random.Philox(key=0))
+
+
+_OWN = _OwnGenerator()
 
 
 def kinetic_energy(

@@ -19,7 +19,7 @@ from gnndesign.errors import ParameterError
 from gnndesign.members import per_atom, per_system, state_class
 from gnndesign.simulation.base import AtomData, Proposal, Status, System
 from gnndesign.simulation.constraints import refuse_in_dynamics
-from gnndesign.simulation.guards import Fault, too_hot, volume_ran_away
+from gnndesign.simulation.guards import NEVER_TOO_HOT, Fault, too_hot, volume_ran_away
 from gnndesign.simulation.momenta import (
     center_shares,
     degrees_of_freedom,
@@ -206,16 +206,20 @@ class Dynamics(ABC):
     ) -> DynamicsState:
         """The next state; a system that ran away is marked with a `Fault`."""
         made = self.finish(replace(proposal.state, system=system))
-        fault = torch.where(system.fault == Fault.NONE, self.guard(made), system.fault)
-        return replace(made, step=made.step + 1, system=replace(system, fault=fault))
+        fault = self.guard(made)
+        if bool(fault.any()):
+            fault = torch.where(system.fault == Fault.NONE, fault, system.fault)
+            made = replace(made, system=replace(system, fault=fault))
+        return replace(made, step=made.step + 1)
 
     def guard(self, state: DynamicsState) -> Int[Tensor, " n_systems"]:
         """(n_systems,) values of `Fault`: temperature or volume running away."""
-        fault = too_hot(
-            state.temperature,
-            self.wanted_temperature(state),
-            state.degrees_of_freedom,
-        )
+        heat = state.temperature
+        if bool((heat <= NEVER_TOO_HOT).all()):
+            fault = torch.zeros_like(state.step)
+        else:
+            wanted = self.wanted_temperature(state)
+            fault = too_hot(heat, wanted, state.degrees_of_freedom)
         if state.barostat is None:
             return fault
         away = volume_ran_away(state.system.batch, state.start_volume)

@@ -174,6 +174,9 @@ class Run:
             yield lost
             return
         status = self._stepper.status(state)
+        if lost is None and beside is None and self._is_uneventful(state, status):
+            self.progress = replace(self.progress, members=state)
+            return
         at_limit = (status == Status.RUNNING) & (state.step >= self.max_steps)
         status = torch.where(at_limit, int(self._at_limit), status)
         running = status == Status.RUNNING
@@ -197,6 +200,15 @@ class Run:
             yield snapshot(self._stepper, state, status)
         elif bool(due.any()):
             yield snapshot(self._stepper, _kept(state, due), status[due])
+
+    def _is_uneventful(self, state: Any, status: Tensor) -> bool:
+        """Whether, as at most steps, nobody leaves and no snapshot is due."""
+        steps = state.step.tolist()
+        return (
+            all(step % self._every for step in steps)
+            and max(steps) < self.max_steps
+            and bool((status == Status.RUNNING).all())
+        )
 
     @property
     def taken(self) -> float:

@@ -13,10 +13,10 @@ from ase.calculators.lj import LennardJones as ASELennardJones
 
 from gnndesign.batch import AtomicBatch
 from gnndesign.errors import StructureError, UnsupportedElementError
-from gnndesign.neighbors import find_neighbors
+from gnndesign.neighbors import VerletList, find_neighbors
 from gnndesign.potentials.adapters.ase import ASEPotential
 from gnndesign.potentials.base import Potential, Prediction
-from gnndesign.potentials.input_checks import overlapping
+from gnndesign.potentials.input_checks import could_overlap, overlapping
 from gnndesign.potentials.lennard_jones import LennardJones
 
 
@@ -147,6 +147,28 @@ def test_only_pairs_that_overlap_are_found(dtype):
         found = overlapping(batch, edges).nonzero()[:, 0].tolist()
         pairs = {(int(edges.centers[k]), int(edges.neighbors[k])) for k in found}
         assert pairs == expected
+
+
+@pytest.mark.parametrize("stretch", [0.94, 1.0, 1.06])
+def test_no_overlap_is_overlooked_until_the_list_is_searched_anew(stretch):
+    rng = np.random.default_rng(5)
+    mixed = bulk("NaCl", "rocksalt", 4.4, cubic=True) * 2
+    mixed.numbers[rng.permutation(64)[:16]] = 55
+    start = AtomicBatch.from_atoms([mixed, bulk("Si")])
+    neighbors = VerletList.build(start, 5.0, 1.2)
+    n_overlaps = 0
+    for _ in range(40):
+        cell = start.cell * (1.0 + (stretch - 1.0) * rng.random())
+        moves = torch.from_numpy(rng.normal(size=(66, 3)) * 0.6).clamp(-0.34, 0.34)
+        carried = start.positions @ (start.cell[0].inverse() @ cell[0])
+        moved = start.with_geometry(positions=carried + moves, cell=cell)
+        if neighbors.update(moved) is not neighbors:
+            continue
+        every = int(overlapping(moved, neighbors.edges).sum())
+        assert int(overlapping(moved, could_overlap(neighbors)).sum()) == every
+        n_overlaps += every
+    assert could_overlap(neighbors).n_edges < neighbors.edges.n_edges / 3
+    assert n_overlaps > 10
 
 
 @pytest.mark.gpu
