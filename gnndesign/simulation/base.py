@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import ase
 import numpy as np
 import torch
+from ase.data import atomic_masses
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -94,6 +95,15 @@ class Snapshot:
         end = int(self.n_atoms[: index + 1].sum())
         return slice(end - int(self.n_atoms[index]), end)
 
+    def own_masses(self, index: int) -> Float[np.ndarray, " n_atoms"] | None:
+        """(n_atoms,) amu, of the structure at place `index`; None for natural ones."""
+        if self.masses is None:
+            return None
+        part = self.atom_range(index)
+        masses = self.masses[part]
+        natural = atomic_masses[self.atomic_numbers[part]]
+        return None if np.array_equal(masses, natural) else masses
+
     def atoms(self, index: int) -> ase.Atoms:
         """The structure at place `index`, with momenta but without a calculator."""
         part = self.atom_range(index)
@@ -103,10 +113,8 @@ class Snapshot:
             cell=self.cell[index],
             pbc=self.pbc[index],
         )
-        if self.masses is not None and (own := self.masses[part]).tolist() != (
-            atoms.get_masses().tolist()
-        ):
-            atoms.set_array("masses", own, float, ())
+        if (masses := self.own_masses(index)) is not None:
+            atoms.set_array("masses", masses, float, ())
         if self.momenta is not None:
             atoms.set_momenta(self.momenta[part])
         return atoms

@@ -112,9 +112,8 @@ class TrajectoryFolder:
         item: dict[str, Any] = {"positions": snapshot.positions[part].astype(kind)}
         if snapshot.momenta is not None:
             item["momenta"] = snapshot.momenta[part].astype(kind)
-        atoms = snapshot.atoms(index)
-        if atoms.has("masses"):  # Other than the natural ones.
-            item["masses"] = atoms.get_masses()
+        if (masses := snapshot.own_masses(index)) is not None:
+            item["masses"] = masses
         results = _scalars(snapshot, index)
         if is_full:
             results["forces"] = snapshot.forces[part]
