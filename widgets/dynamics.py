@@ -50,9 +50,6 @@ class Number:
 NUMBERS = {
     "timestep_fs": Number(title="Time step (fs)", least=0.01, most=20, step=0.5),
     "friction_per_ps": Number(title="Friction (1/ps)", least=1e-3, most=1e4, step=1),
-    "relaxation_time_fs": Number(
-        title="Thermostat time (fs)", least=1, most=1e6, step=50
-    ),
     "thermostat_time_fs": Number(
         title="Thermostat time (fs)", least=1, most=1e6, step=50
     ),
@@ -87,8 +84,8 @@ class DynamicsModel(SimulationModel):
         steps: number of steps.
         record_every: steps between frames.
         friction_per_ps: of the Langevin thermostat, 1/ps.
-        relaxation_time_fs, chain_length: of other thermostats.
-        thermostat_time_fs, barostat_time_fs, compressibility_per_GPa: of barostats.
+        thermostat_time_fs, chain_length: of other thermostats.
+        barostat_time_fs, compressibility_per_GPa: of barostats.
         max_energy_drift_meV: per atom, at constant energy; farther off, it is stopped.
         seed: of all random numbers.
         replicas: every structure goes so many times, with other random numbers.
@@ -113,7 +110,6 @@ class DynamicsModel(SimulationModel):
     steps = Int(1000)
     record_every = Int(1)
     friction_per_ps = Float(10.0)
-    relaxation_time_fs = Float(100.0)
     chain_length = Int(3)
     thermostat_time_fs = Float(100.0)
     barostat_time_fs = Float(1000.0)

@@ -45,16 +45,16 @@ class Bussi(Dynamics):
     """Constant number, volume and temperature; the center of mass rests.
 
     Attributes:
-        relaxation_time_fs: τ, in which the kinetic energy forgets itself; one for all,
+        thermostat_time_fs: τ, in which the kinetic energy forgets itself; one for all,
             or one for each structure.
     """
 
-    relaxation_time_fs: Schedule = 100.0
+    thermostat_time_fs: Schedule = 100.0
 
     def __post_init__(self) -> None:
         Dynamics.__post_init__(self)
-        time = schedule(self.relaxation_time_fs, "relaxation_time_fs", low=1e-3)
-        object.__setattr__(self, "relaxation_time_fs", time)
+        time = schedule(self.thermostat_time_fs, "thermostat_time_fs", low=1e-3)
+        object.__setattr__(self, "thermostat_time_fs", time)
 
     def begin(self, state: DynamicsState) -> DynamicsState:
         """Nothing has gone into the bath."""
@@ -96,7 +96,7 @@ class Bussi(Dynamics):
             state,
             kT=BOLTZMANN_EV_PER_K * self.wanted_temperature(state),
             ratio=self.timestep_fs_of(state)
-            / values_at(self.relaxation_time_fs, ids, time_fs),
+            / values_at(self.thermostat_time_fs, ids, time_fs),
             seed=self.seed,
         )
 

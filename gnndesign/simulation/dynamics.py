@@ -88,7 +88,6 @@ class DynamicsOptions(TypedDict, total=False):
     on_snapshot: Callable[[Snapshot], None] | None
     should_stop: Callable[[], bool] | None
     friction_per_ps: Any
-    relaxation_time_fs: Any
     chain_length: int
     chain_order: int
     chain_substeps: int
@@ -181,10 +180,10 @@ def molecular_dynamics(
         on_snapshot: called with every recorded snapshot.
         should_stop: asked after every recorded snapshot.
         **more: further parameters of the ensemble, as its class has them:
-            friction_per_ps; relaxation_time_fs; chain_length, chain_order,
+            friction_per_ps; thermostat_time_fs; chain_length, chain_order,
             chain_substeps; with a pressure: pressure_GPa (positive under compression),
             cell ("isotropic" or "full"), fixed_axes (as in "c" or "ab"),
-            barostat_time_fs, thermostat_time_fs, compressibility_per_GPa.
+            barostat_time_fs, compressibility_per_GPa.
 
     Returns:
         One result for one structure, else a list in the order given.

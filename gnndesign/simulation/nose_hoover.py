@@ -195,22 +195,22 @@ class NoseHoover(Dynamics):
     Deterministic: what it conserves says whether the time step is small enough.
 
     Attributes:
-        relaxation_time_fs: τ, in which the chain answers; one for all, or one for each
+        thermostat_time_fs: τ, in which the chain answers; one for all, or one for each
             structure.
         chain_length: number of thermostats.
         chain_order: parts of a step of the chain, a key of `SUZUKI_YOSHIDA`.
         chain_substeps: least number of steps of the chain in half a time step.
     """
 
-    relaxation_time_fs: Schedule = 100.0
+    thermostat_time_fs: Schedule = 100.0
     chain_length: int = 3
     chain_order: int = 3
     chain_substeps: int = 1
 
     def __post_init__(self) -> None:
         Dynamics.__post_init__(self)
-        time = schedule(self.relaxation_time_fs, "relaxation_time_fs", low=1e-3)
-        object.__setattr__(self, "relaxation_time_fs", time)
+        time = schedule(self.thermostat_time_fs, "thermostat_time_fs", low=1e-3)
+        object.__setattr__(self, "thermostat_time_fs", time)
         if self.chain_length < 1 or self.chain_substeps < 1:
             raise ParameterError(
                 "Wanted chain_length >= 1 and chain_substeps >= 1, got "
@@ -253,7 +253,7 @@ class NoseHoover(Dynamics):
 
     def _thermostatted(self, state: DynamicsState) -> DynamicsState:
         relaxation_fs = values_at(
-            self.relaxation_time_fs, state.system.ids, self.time_fs(state)
+            self.thermostat_time_fs, state.system.ids, self.time_fs(state)
         )
         chain, factor = chain_half_step(
             state.thermostat,

@@ -29,8 +29,8 @@ PHASES = {
 }
 METHODS = {
     "langevin": {"friction_per_ps": 5.0},
-    "nose_hoover": {"relaxation_time_fs": 200.0},
-    "bussi": {"relaxation_time_fs": 200.0},
+    "nose_hoover": {"thermostat_time_fs": 200.0},
+    "bussi": {"thermostat_time_fs": 200.0},
 }
 # p of a correct thermostat below this, or deviations beyond: once in a thousand.
 LEAST_P, MOST_SIGMAS = 1e-3, 3.3

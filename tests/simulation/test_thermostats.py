@@ -169,7 +169,7 @@ def test_rescaled_kinetic_energies_are_distributed_as_chi_square(springs):
     sites = np.tile(pair.positions, (n_systems, 1))
     snapshots = run(
         dynamics_stepper(
-            "bussi", temperature_K=200.0, relaxation_time_fs=1.0, timestep_fs=3.0
+            "bussi", temperature_K=200.0, thermostat_time_fs=1.0, timestep_fs=3.0
         ),
         springs(sites, 1e-12),
         [pair] * n_systems,
@@ -193,7 +193,7 @@ def test_rescaling_forgets_the_kinetic_energy_in_the_relaxation_time(springs):
     sites = np.tile(pair.positions, (n_systems, 1))
     *_, last = run(
         dynamics_stepper(
-            "bussi", temperature_K=100.0, relaxation_time_fs=40.0, timestep_fs=5.0
+            "bussi", temperature_K=100.0, thermostat_time_fs=40.0, timestep_fs=5.0
         ),
         springs(sites, 1e-12),
         [pair] * n_systems,
@@ -211,7 +211,7 @@ def test_rescaling_forgets_the_kinetic_energy_in_the_relaxation_time(springs):
 
 def spread_of_conserved_energy(ensemble, timestep_fs, potential, argon, **more):
     stepper = dynamics_stepper(
-        ensemble, timestep_fs=timestep_fs, relaxation_time_fs=100.0, seed=2, **more
+        ensemble, timestep_fs=timestep_fs, thermostat_time_fs=100.0, seed=2, **more
     )
     snapshots, energies = moments(
         stepper, potential, argon(amount=0.05), max_steps=round(400 / timestep_fs)
@@ -254,7 +254,7 @@ def test_each_structure_follows_its_own_temperature(ensemble, springs):
     coupling = (
         {"friction_per_ps": [200.0, 100.0, 200.0]}
         if ensemble == "langevin"
-        else {"relaxation_time_fs": [5.0, 10.0, 5.0]}
+        else {"thermostat_time_fs": [5.0, 10.0, 5.0]}
     )
     stepper = dynamics_stepper(
         ensemble,
@@ -431,7 +431,7 @@ def test_a_thermostat_at_zero_temperature_cools(ensemble, argon, lennard_jones):
     start = argon()
     start.set_momenta(np.random.default_rng(0).normal(size=(4, 3)))
     quick = {"friction_per_ps": 50} if ensemble == "langevin" else {
-        "relaxation_time_fs": 20.0
+        "thermostat_time_fs": 20.0
     }  # fmt: skip
     history = molecular_dynamics(
         start,
@@ -453,8 +453,8 @@ def test_a_thermostat_at_zero_temperature_cools(ensemble, argon, lennard_jones):
         ({"chain_length": 0}, "chain_length >= 1 .* got 0"),
         ({"chain_substeps": 0}, "chain_substeps >= 1, got 3 and 0"),
         ({"chain_order": 2}, r"chain_order in \(1, 3, 5\), got 2"),
-        ({"relaxation_time_fs": 0.0}, "0.001 <= relaxation_time_fs, got 0"),
-        ({"relaxation_time_fs": [1.0, 2.0]}, "one relaxation_time_fs for each of 1"),
+        ({"thermostat_time_fs": 0.0}, "0.001 <= thermostat_time_fs, got 0"),
+        ({"thermostat_time_fs": [1.0, 2.0]}, "one thermostat_time_fs for each of 1"),
     ],
 )
 def test_a_chain_that_cannot_be_is_refused(wrong, said, argon, lennard_jones):
