@@ -78,6 +78,15 @@ def test_the_temperature_is_led_to_where_it_shall_go(capsys):
     assert temperature[-10:].mean() > 5 * temperature[:5].mean()
 
 
+def test_compact_frames_have_no_forces(capsys):
+    options = ["--contents", "compact", "--steps", "4", "--every", "2"]
+    assert main(["md", *ARGON, *options]) == 0
+    capsys.readouterr()
+    frames = ase.io.read("argon_md/00000.traj", ":")
+    assert len(frames) == 3
+    assert all("forces" not in frame.calc.results for frame in frames)
+
+
 def test_what_is_observed_is_written_as_json(capsys):
     options = ["--observe", "averages,rdf,msd", "--steps", "100", "--every", "5"]
     assert main(["md", *ARGON, *options, "--temperature", "40"]) == 0
@@ -100,7 +109,6 @@ def test_an_unknown_observable_is_refused_before_anything_runs(capsys, folder):
     assert not (folder / "argon_md").exists()
 
 
-@pytest.mark.skipif("npt_mtk" not in ENSEMBLES, reason="no barostat yet")
 @pytest.mark.parametrize("ensemble", ["npt_mtk", "npt_cell_rescaling"])
 def test_pressure_makes_the_cell_smaller(capsys, ensemble):
     options = ["--ensemble", ensemble, "--pressure", "0.5", "--temperature", "20"]

@@ -11,6 +11,7 @@ from traitlets import Bool, Enum, Float, Int, Tuple
 
 from gnndesign.jobs.spec import JobKind
 from gnndesign.simulation.dynamics import ENSEMBLES
+from gnndesign.simulation.trajectory import CONTENTS
 from gnndesign_widgets.controls import RunBar, button, field
 from gnndesign_widgets.estimate import EstimateLine
 from gnndesign_widgets.observables import ObservableBoxes
@@ -83,6 +84,7 @@ class DynamicsModel(SimulationModel):
         timestep_fs: fs.
         steps: number of steps.
         record_every: steps between frames.
+        contents: of the frames, "full" or "compact".
         friction_per_ps: of the Langevin thermostat, 1/ps.
         thermostat_time_fs, chain_length: of other thermostats.
         barostat_time_fs, compressibility_per_GPa: of barostats.
@@ -109,6 +111,7 @@ class DynamicsModel(SimulationModel):
     timestep_fs = Float(1.0)
     steps = Int(1000)
     record_every = Int(1)
+    contents = Enum(CONTENTS, default_value="full")
     friction_per_ps = Float(10.0)
     chain_length = Int(3)
     thermostat_time_fs = Float(100.0)
@@ -140,6 +143,7 @@ class DynamicsModel(SimulationModel):
             "ensemble": self.ensemble,
             "steps": self.steps,
             "record_every": self.record_every,
+            "contents": self.contents,
         }
         if self.deuterium:
             parameters["masses"] = {"H": DEUTERIUM_MASS}
@@ -249,6 +253,10 @@ def _job_forms(model: DynamicsModel) -> list[ipw.DOMWidget]:
     forms = {
         "steps": whole(min=1, max=10**9, description="Steps"),
         "record_every": whole(min=1, max=10**6, description="Frame every"),
+        "contents": ipw.Dropdown(
+            options={"everything": "full", "no forces, single precision": "compact"},
+            description="A frame has",
+        ),
         "replicas": whole(min=1, max=10**4, description="Replicas"),
         "fixed_atoms": ipw.Text(
             description="Fixed atoms", placeholder="0-7, 12, Cu, tag 1"

@@ -85,6 +85,7 @@ class SimulationModel(HasTraits):
             parameters.get("record_every", 1),
             device=self.potential.device_for_job,
             is_relaxation=self.kind is JobKind.RELAX,
+            contents=parameters.get("contents", "full"),
         )
 
     def start(self) -> None:

@@ -110,6 +110,12 @@ def add_parser(commands: Commands) -> None:
         help=f"what to average on the way, of {','.join(OBSERVABLES)}; "
         "written to observables.json",
     )
+    parser.add_argument(
+        "--contents",
+        choices=("full", "compact"),
+        default="full",
+        help="of a frame; compact: no forces, single precision (default: %(default)s)",
+    )
     parser.add_argument("--steps", type=int, default=1000, help="default: 1000")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument(
@@ -166,6 +172,7 @@ def run(options: Namespace) -> int:
             steps=options.steps,
             record_every=options.every,
             trajectory=folder,
+            contents=options.contents,
             on_snapshot=show,
             should_stop=interrupt,
             **_of_ensemble(options),

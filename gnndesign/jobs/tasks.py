@@ -71,8 +71,9 @@ def run_simulation(
 
     control.save = save
     going.before_step = before_step
+    contents = str(spec.parameters.get("contents", "full"))
     with (
-        closing(TrajectoryFolder(store.trajectory_folder)) as frames,
+        closing(TrajectoryFolder(store.trajectory_folder, contents=contents)) as frames,
         MetricsWriter(store) as metrics,
     ):
         for snapshot in going:
@@ -184,9 +185,16 @@ def _row(snapshot: Snapshot, index: int, system: int) -> dict[str, Any]:
     }
 
 
+_OF_THE_JOB = (
+    *("steps", "record_every", "contents", "masses"),
+    *("observe", "observe_after_fs"),
+)
+"""Parameters that are not the method's."""
+
+
 def _stepper(spec: JobSpec) -> Stepper[Any]:
     parameters = dict(spec.parameters)
-    for name in ("steps", "record_every", "masses", "observe", "observe_after_fs"):
+    for name in _OF_THE_JOB:
         parameters.pop(name, None)
     if spec.kind is JobKind.RELAX:
         return relaxation_stepper(**parameters)

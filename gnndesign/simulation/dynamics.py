@@ -84,6 +84,7 @@ class DynamicsOptions(TypedDict, total=False):
     record_every: int
     room: Room | None
     trajectory: Path | str | None
+    contents: str
     checkpoints: Checkpoints | None
     on_snapshot: Callable[[Snapshot], None] | None
     should_stop: Callable[[], bool] | None
@@ -148,6 +149,7 @@ def molecular_dynamics(
     record_every: int = 1,
     room: Room | None = None,
     trajectory: Path | str | None = None,
+    contents: str = "full",
     checkpoints: Checkpoints | None = None,
     on_snapshot: Callable[[Snapshot], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -176,6 +178,8 @@ def molecular_dynamics(
         record_every: steps between recorded moments.
         room: how much goes into one batch; None for what the memory allows.
         trajectory: a folder for the recorded frames, one file a structure.
+        contents: of a frame: "full", or "compact", without forces and in single
+            precision, a third as large.
         checkpoints: where and how often to save; a file that is there is gone on from.
         on_snapshot: called with every recorded snapshot.
         should_stop: asked after every recorded snapshot.
@@ -222,6 +226,7 @@ def molecular_dynamics(
         going,
         len(several),
         trajectory=trajectory,
+        contents=contents,
         on_snapshot=on_snapshot,
         should_stop=should_stop,
     )

@@ -114,6 +114,7 @@ def follow(
     n_systems: int,
     *,
     trajectory: Path | str | None = None,
+    contents: str = "full",
     on_snapshot: Callable[[Snapshot], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Recorder:
@@ -123,16 +124,19 @@ def follow(
         going: the run.
         n_systems: number of structures given to it.
         trajectory: a folder for the frames; None keeps none.
+        contents: of the frames, see `CONTENTS` of `gnndesign.simulation.trajectory`.
         on_snapshot: called with every snapshot.
         should_stop: asked after every snapshot.
 
     Raises:
-        ParameterError: the folder holds frames of another run.
+        ParameterError: the folder holds frames of another run; no such contents.
     """
     recorder = Recorder(n_systems)
     if trajectory is not None and not going.is_resumed:
         _refuse_frames_of_another_run(Path(trajectory))
-    folder = None if trajectory is None else TrajectoryFolder(Path(trajectory))
+    folder = None
+    if trajectory is not None:
+        folder = TrajectoryFolder(Path(trajectory), contents=contents)
     try:
         for snapshot in going:
             recorder.add(snapshot)

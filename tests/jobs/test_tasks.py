@@ -1,4 +1,5 @@
 import ase
+import ase.io
 import numpy as np
 import pytest
 
@@ -42,6 +43,15 @@ def assert_same_run(store, other):
             assert frame.get_potential_energy() == other_frame.get_potential_energy()
         frames.close()
         others.close()
+
+
+def test_a_frame_has_no_more_than_was_asked_for(home, dynamics):
+    store = JobStore.create(dynamics(steps=2, contents="compact"), home)
+    finish(store)
+    (file,) = store.trajectory_folder.glob("*.traj")
+    for frame in ase.io.read(file, ":"):
+        assert "forces" not in frame.calc.results
+        assert np.isfinite(frame.get_potential_energy())
 
 
 @pytest.mark.parametrize("every", [1, 4])

@@ -31,7 +31,10 @@ from gnndesign_widgets.search import SearchModel
 from gnndesign_widgets.simulation import FIXED_AXES
 from gnndesign_widgets.stage import Stage
 
-OF_THE_JOB = ("steps", "record_every", "masses", "observe", "observe_after_fs")
+OF_THE_JOB = (
+    *("steps", "record_every", "contents", "masses"),
+    *("observe", "observe_after_fs"),
+)
 
 
 def stepper_of(model: DynamicsModel) -> object:
