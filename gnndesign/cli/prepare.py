@@ -12,7 +12,8 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(
         commands,
         "prepare",
-        "Compile the potentials' kernels for this processor, so that nobody waits later.",
+        "Compile the potentials' kernels for this processor and measure what a step "
+        "costs, so that nobody waits later and estimates are right.",
         example="gnndesign prepare sevennet-0",
     )
     parser.add_argument(
@@ -25,6 +26,7 @@ def add_parser(commands: Commands) -> None:
 def run(options: Namespace) -> int:
     """Prepare one potential after the other."""
     from gnndesign.potentials.catalog import list_potentials, load_potential
+    from gnndesign.simulation.cost import cost_of
 
     names = options.potentials or [
         name for name in list_potentials() if name.startswith("sevennet")
@@ -32,5 +34,6 @@ def run(options: Namespace) -> int:
     for name in names:
         potential = load_potential(name, options.device)
         potential.prepare(note)
+        cost_of(potential)
         note(f"{name} is ready.")
     return DONE
