@@ -12,6 +12,7 @@ constraint fixes it).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -66,18 +67,29 @@ class Langevin(Dynamics):
         """(n_systems,) eV: kinetic and potential energy, which the bath changes."""
         return state.kinetic_energy + state.system.prediction.energy
 
+    def _bath(self, state: DynamicsState) -> tuple[Tensor | float, Tensor | float]:
+        """(n_systems,) c and sqrt((1 - c²) k_B T); numbers if they are those of all."""
+        dt, friction, heat = self.timestep_fs, self.friction_per_ps, self.temperature_K
+        if (
+            isinstance(dt, float)
+            and isinstance(friction, float)
+            and isinstance(heat, float)
+        ):
+            keep = math.exp(-1e-3 * friction * dt)
+            return keep, math.sqrt((1.0 - keep * keep) * BOLTZMANN_EV_PER_K * heat)
+        ids, dt = state.system.ids, self.timestep_fs_of(state)
+        time_fs = state.step * dt
+        keep = (-1e-3 * values_at(friction, ids, time_fs) * dt).exp()
+        kT = BOLTZMANN_EV_PER_K * values_at(heat, ids, time_fs)
+        return keep, ((1.0 - keep * keep) * kT).sqrt()
+
     def _forget(self, state: DynamicsState, momenta: Tensor) -> Tensor:
         batch, ids = state.system.batch, state.system.ids
-        timestep_fs = self.timestep_fs_of(state)
-        time_fs = state.step * timestep_fs
-        friction = values_at(self.friction_per_ps, ids, time_fs)
-        keep = (-1e-3 * friction * timestep_fs).exp()
-        kT = BOLTZMANN_EV_PER_K * values_at(self.temperature_K, ids, time_fs)
-        width = ((1.0 - keep * keep) * kT).sqrt()
+        keep, width = self._bath(state)
         noise = normal_numbers(
             batch, ids, seed=self.seed, step=state.step, stream=THERMOSTAT_STREAM
         )
-        random = spread(width, batch) * state.data.masses.sqrt()[:, None] * noise
+        random = state.data.masses.sqrt()[:, None] * noise * spread(width, batch)
         random = random.masked_fill(state.data.constraints.fixed[:, None], 0.0)
         made = spread(keep, batch) * momenta + random
         return remove_drift(batch, made, state.center_shares)

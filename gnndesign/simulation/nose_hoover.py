@@ -260,7 +260,7 @@ class NoseHoover(Dynamics):
             kinetic_energy=state.kinetic_energy,
             n_dof=state.degrees_of_freedom,
             kT=BOLTZMANN_EV_PER_K * self.wanted_temperature(state),
-            dt=self.timestep(state),
+            dt=FS * self.timestep_fs_of(state),
             relaxation_time=FS * relaxation_fs,
             order=self.chain_order,
             substeps=self.chain_substeps,

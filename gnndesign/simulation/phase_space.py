@@ -71,8 +71,8 @@ class DynamicsState:
         """(n_systems,) K."""
         return temperature(self.kinetic_energy, self.degrees_of_freedom)
 
-    def kicked(self, time: Tensor) -> Float[Tensor, "n_atoms 3"]:
-        """Momenta after the forces have acted for a time (n_systems,), internal unit.
+    def kicked(self, time: Tensor | float) -> Float[Tensor, "n_atoms 3"]:
+        """Momenta after the forces have acted for a time (see `Dynamics.timestep`).
 
         Rounding, and networks in float32, leave a net force; a center of mass that
         must rest does not follow it.
@@ -81,17 +81,21 @@ class DynamicsState:
         momenta = self.momenta + spread(time, batch) * forces
         return remove_drift(batch, momenta, self.center_shares)
 
-    def drifted(self, momenta: Tensor, time: Tensor) -> Float[Tensor, "n_atoms 3"]:
-        """Positions after moving freely for a time (n_systems,), internal unit."""
+    def drifted(
+        self, momenta: Tensor, time: Tensor | float
+    ) -> Float[Tensor, "n_atoms 3"]:
+        """Positions after moving freely for a time (see `Dynamics.timestep`)."""
         batch = self.system.batch
         moved = spread(time, batch) * momenta / self.data.masses[:, None]
         return batch.positions + moved
 
 
 def spread(
-    values: Float[Tensor, " n_systems"], batch: AtomicBatch
-) -> Float[Tensor, "_ 1"]:
-    """(n_atoms or 1, 1) a value of the system at each of its atoms."""
+    values: Float[Tensor, " n_systems"] | float, batch: AtomicBatch
+) -> Float[Tensor, "_ 1"] | float:
+    """(n_atoms or 1, 1) a value of the system at each of its atoms; a number as it is."""
+    if not isinstance(values, Tensor):
+        return values
     if batch.n_systems == 1:
         return values[:, None]
     return values[batch.system_index, None]
@@ -236,8 +240,10 @@ class Dynamics(ABC):
         return state.step * self.timestep_fs_of(state)
 
     @final
-    def timestep(self, state: DynamicsState) -> Float[Tensor, " n_systems"]:
-        """(n_systems,) in the internal unit of time."""
+    def timestep(self, state: DynamicsState) -> Float[Tensor, " n_systems"] | float:
+        """(n_systems,) in the internal unit of time; a number if it is that of all."""
+        if isinstance(self.timestep_fs, float):
+            return self.timestep_fs * FS
         return self.timestep_fs_of(state) * FS
 
     @final
