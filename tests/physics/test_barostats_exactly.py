@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.physics, pytest.mark.timeout(3600)]
 
 METHODS = (MartynaTobiasKlein, StochasticCellRescaling)
 N_ATOMS = 4
-N_REPLICAS = 192
+N_REPLICAS = 256
 N_FREE = 3 * N_ATOMS - 3
 EDGE = 6.0
 BULK = 0.012
@@ -181,11 +181,13 @@ def check_volumes(volumes, exact, weight, record_property, reference_error=0.0):
     power = exact @ (exact * weight) / expected - expected
     record_property("powers of V", ((mean - expected) / power, error / power))
     assert abs(mean - expected) < 3.5 * error
+    # One power of V is twice as far off.
     assert 3.5 * error < 0.5 * power
     # Cell rescaling: half the time step over the barostat time.
     margin = 3.5 * spread_error / variance + 0.015
     assert abs(spread / variance - 1) < margin
-    assert margin < 0.1
+    # Less than a third of what a volume that fluctuates by a quarter too little does.
+    assert margin < 0.14
 
 
 def test_the_volume_of_a_cell_that_keeps_its_shape_has_the_exact_distribution(
@@ -239,6 +241,6 @@ def test_the_kinetic_energy_is_that_of_the_temperature(cell, request, record_pro
     record_property("temperature / wanted", (mean, error))
     record_property("variance / exact", (spread, spread_error))
     assert mean == pytest.approx(1.0, abs=3.5 * error + 0.003)
-    assert 3.5 * error + 0.003 < 0.02
+    assert 3.5 * error + 0.003 < 0.025
     assert spread == pytest.approx(1.0, abs=3.5 * spread_error + 0.006)
-    assert 3.5 * spread_error + 0.006 < 0.06
+    assert 3.5 * spread_error + 0.006 < 0.1
