@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gnndesign.simulation.base import Status
+from gnndesign.simulation.room import Room
 from gnndesign.simulation.run import run
 from gnndesign.units import EV_PER_A3_TO_GPA
 
@@ -37,7 +38,14 @@ class Samples:
 def sample(stepper, potential, structures, *, steps, every, skip):
     """Let replicas run; moments before `skip` steps are left out."""
     kept = {name: [] for name in Samples.__slots__}
-    going = run(stepper, potential, structures, max_steps=steps, every=every)
+    going = run(
+        stepper,
+        potential,
+        structures,
+        max_steps=steps,
+        every=every,
+        room=Room(),
+    )
     for moment in going:
         if moment.step[0] <= skip:
             continue

@@ -21,11 +21,12 @@ N_REPLICAS = 12
 TIMESTEP_FS = 8.0
 EVERY, N_MOMENTS = 80, 16
 
-# The lattice constant in Å, how long it is prepared in fs, and two temperatures whose
-# potential energies overlap. The liquid's density is that of A. Rahman (1964).
+# The lattice constant in Å, how long it is prepared in fs (a multiple of EVERY steps),
+# and two temperatures whose potential energies overlap. The liquid's density is that of
+# A. Rahman (1964).
 PHASES = {
-    "solid": (5.4, 2400.0, (40.0, 46.0)),
-    "liquid": (5.784, 8000.0, (95.0, 108.0)),
+    "solid": (5.4, 2560.0, (40.0, 46.0)),
+    "liquid": (5.784, 8320.0, (95.0, 108.0)),
 }
 METHODS = {
     "langevin": {"friction_per_ps": 5.0},
