@@ -52,6 +52,8 @@ class Evaluator:
         """(n_systems,) which start geometries cannot be evaluated, and why, in words."""
         edges = self._pairs(batch)
         fault = misplaced(self.potential, batch, edges, edges)
+        if fault is None:
+            return torch.zeros_like(batch.pbc[:, 0]), ()
         bad = fault.nonzero()[:, 0].tolist()
         return fault != Fault.NONE, tuple(
             describe_overlap(batch, edges, system)
@@ -75,7 +77,7 @@ class Evaluator:
             batch=batch,
             prediction=constraints.apply(batch, prediction),
             neighbors=neighbors,
-            fault=fault,
+            fault=torch.zeros_like(ids) if fault is None else fault,
         )
 
     def next(
@@ -97,22 +99,23 @@ class Evaluator:
         batch = _keep_where(old, positions, cell, fault)
         neighbors = before.neighbors and before.neighbors.update(batch)
         wrong = self._misplaced(batch, neighbors)
-        if bool(wrong.any()):
-            fault = torch.where(fault == Fault.NONE, wrong, fault)
+        if wrong is not None:
+            fault = _first(fault, wrong)
             batch = _keep_where(old, positions, cell, fault)
             neighbors = neighbors and neighbors.update(batch)
         prediction, wrong = self._predict(batch, neighbors)
+        fault = _first(fault, wrong)
         return System(
             ids=before.ids,
             batch=batch,
             prediction=constraints.apply(batch, prediction),
             neighbors=neighbors,
-            fault=torch.where(fault == Fault.NONE, wrong, fault),
+            fault=torch.zeros_like(before.ids) if fault is None else fault,
         )
 
     def _misplaced(
         self, batch: AtomicBatch, neighbors: VerletList | None
-    ) -> Int[Tensor, " n_systems"]:
+    ) -> Int[Tensor, " n_systems"] | None:
         if neighbors is None:
             edges = self._pairs(batch)
             return misplaced(self.potential, batch, edges, edges)
@@ -127,10 +130,10 @@ class Evaluator:
 
     def _predict(
         self, batch: AtomicBatch, neighbors: VerletList | None
-    ) -> tuple[Prediction, Int[Tensor, " n_systems"]]:
+    ) -> tuple[Prediction, Int[Tensor, " n_systems"] | None]:
         prediction = self._in_parts(batch, neighbors)
         fault = meaningless(batch, prediction)
-        if self._too_many_atoms is not None:
+        if fault is not None and self._too_many_atoms is not None:
             alone = batch.atoms_per_system >= self._too_many_atoms
             fault[alone & (fault != Fault.NONE)] = Fault.OUT_OF_MEMORY
         return prediction, fault
@@ -189,12 +192,19 @@ def nothing_predicted(batch: AtomicBatch) -> Prediction:
     )
 
 
+def _first(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """(n_systems,) the fault that was found first; None for none at all."""
+    if one is None or other is None:
+        return other if one is None else one
+    return torch.where(one == Fault.NONE, other, one)
+
+
 def _keep_where(
-    old: AtomicBatch, positions: Tensor, cell: Tensor, fault: Tensor
+    old: AtomicBatch, positions: Tensor, cell: Tensor, fault: Tensor | None
 ) -> AtomicBatch:
-    good = fault == Fault.NONE
-    if bool(good.all()):
+    if fault is None:
         return old.with_geometry(positions=positions, cell=cell)
+    good = fault == Fault.NONE
     return old.with_geometry(
         positions=torch.where(good[old.system_index, None], positions, old.positions),
         cell=torch.where(good[:, None, None], cell, old.cell),

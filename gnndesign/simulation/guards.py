@@ -81,15 +81,18 @@ def moved_too_far(
     old: AtomicBatch,
     positions: Float[Tensor, "n_atoms 3"],
     cell: Float[Tensor, "n_systems 3 3"],
-) -> Int[Tensor, " n_systems"]:
-    """(n_systems,) whether the next geometry is too far from the last, or no number."""
-    fault = torch.zeros(old.n_systems, dtype=torch.int64, device=old.device)
+) -> Int[Tensor, " n_systems"] | None:
+    """(n_systems,) whether the next geometry is too far from the last, or no number.
+
+    None, as from the guards below: nothing is wrong with any.
+    """
     moved = positions - old.positions
     same_cell = cell is old.cell or torch.equal(cell, old.cell)
     # The usual case, quickly: a NaN is not below the bound either.
     longest = torch.linalg.vector_norm(moved, torch.inf)
     if same_cell and float(longest) <= LONGEST_STEP / 3**0.5:
-        return fault
+        return None
+    fault = _nothing(old)
     moved, index = moved.square().sum(-1), old.system_index
     changed = (cell != old.cell).flatten(1).any(1)
     whole = torch.isfinite(moved) & torch.isfinite(cell).flatten(1).all(1)[index]
@@ -106,7 +109,7 @@ def moved_too_far(
 
 def misplaced(
     potential: Potential, batch: AtomicBatch, edges: NeighborList, close: NeighborList
-) -> Int[Tensor, " n_systems"]:
+) -> Int[Tensor, " n_systems"] | None:
     """(n_systems,) whether atoms are too close, or too far for the potential.
 
     Args:
@@ -115,33 +118,40 @@ def misplaced(
         edges: all pairs within the potential's cutoff or `OVERLAP_REACH`.
         close: those of them that could overlap.
     """
-    fault = torch.zeros(batch.n_systems, dtype=torch.int64, device=batch.device)
+    fault = None
     if potential.needs_neighbors:
         reach = potential.card.cutoff or OVERLAP_REACH
         distance = edges.vectors(batch).norm(dim=-1)
         lonely = torch.ones_like(batch.system_index, dtype=torch.bool)
         lonely[edges.centers[distance < reach]] = False
-        fault[batch.system_index[lonely]] = Fault.OUT_OF_REACH
+        if bool(lonely.any()):
+            fault = _nothing(batch)
+            fault[batch.system_index[lonely]] = Fault.OUT_OF_REACH
     if close.n_edges and bool((bad := overlapping(batch, close)).any()):
+        fault = _nothing(batch) if fault is None else fault
         fault[batch.system_index[close.centers[bad]]] = Fault.TOO_CLOSE
     return fault
 
 
 def meaningless(
     batch: AtomicBatch, prediction: Prediction
-) -> Int[Tensor, " n_systems"]:
+) -> Int[Tensor, " n_systems"] | None:
     """(n_systems,) whether a prediction is no number or beyond all bounds."""
-    fault = torch.zeros(batch.n_systems, dtype=torch.int64, device=batch.device)
     # The usual case, quickly: no component of a force too large, none a NaN.
     longest = float(torch.linalg.vector_norm(prediction.forces, torch.inf))
     total = float(prediction.energy.sum() + prediction.stress.sum())
     if longest <= LARGEST_FORCE / 3**0.5 and math.isfinite(total):
-        return fault
+        return None
+    fault = _nothing(batch)
     squares = prediction.forces.square().sum(-1)
     largest = batch.max_over_atoms(torch.nan_to_num(squares))
     fault[largest > LARGEST_FORCE**2] = Fault.FORCE_TOO_LARGE
     fault[~prediction.finite_systems(batch)] = Fault.NOT_FINITE
     return fault
+
+
+def _nothing(batch: AtomicBatch) -> Int[Tensor, " n_systems"]:
+    return torch.zeros(batch.n_systems, dtype=torch.int64, device=batch.device)
 
 
 NEVER_TOO_HOT = 2000.0
