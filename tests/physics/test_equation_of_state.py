@@ -32,25 +32,27 @@ def volumes(method, potential, crystal, pressures, n_replicas, *, steps, **optio
 def test_argon_under_pressure_has_the_volumes_of_statics_and_phonons(
     method, record_property
 ):
-    temperature, pressures = 6.0, (0.0, 0.5, 1.0, 2.0)
-    potential = LennardJones(cutoff=6.8)
+    temperature, pressures = 6.0, (0.0, 0.4, 0.8)
+    # No shell of neighbors crosses the beginning or the end of the switch, where force
+    # constants jump: the theory's polynomials would be 5 % of the expansion off.
+    potential = LennardJones(cutoff=6.9)
     crystal = bulk("Ar", "fcc", 5.2, cubic=True) * (2, 2, 2)
-    theory = QuasiHarmonic.of(crystal, potential, -0.09, 0.06)
+    theory = QuasiHarmonic.of(crystal, potential, -0.055, 0.042)
     expected = np.array([theory.mean_volume(temperature, p) for p in pressures])
     static = np.array([theory.static_volume(p) for p in pressures])
-    more = {}
+    n_replicas, more = 12, {"barostat_time_fs": 600.0}
     if method is StochasticCellRescaling:
-        more["compressibility_per_GPa"] = 0.25
+        n_replicas = 32
+        more = {"barostat_time_fs": 60.0, "compressibility_per_GPa": 0.25}
     found, error = volumes(
         method,
         potential,
         crystal,
         pressures,
-        12,
+        n_replicas,
         steps=1200,
         temperature_K=temperature,
         timestep_fs=8.0,
-        barostat_time_fs=200.0,
         seed=5,
         **more,
     )
