@@ -169,7 +169,10 @@ def by_ase(
     atoms = structure.copy()
     atoms.calc = calculator
     going = optimizer(FrechetCellFilter(atoms) if cell else atoms, logfile=None)
-    converged = going.run(fmax=max_force, steps=max_steps)
+    with warnings.catch_warnings():
+        # Of the filter's logarithm, at every step: 1e-13 is exact enough.
+        warnings.filterwarnings("ignore", "logm result may be inaccurate")
+        converged = going.run(fmax=max_force, steps=max_steps)
     stress = atoms.get_stress(voigt=False) if cell else None
     end = Relaxed(
         atoms=atoms,

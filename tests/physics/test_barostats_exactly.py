@@ -1,5 +1,7 @@
 """Barostats sample the ensemble of constant pressure: exactly, and in argon."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -98,6 +100,7 @@ def replicas(random):
     return lattices, Lattice(sites)
 
 
+@cache
 def samples_of(method, cell):
     """Of replicas that do not swing in step: each has its own masses of the baths."""
     random = np.random.default_rng(0)
@@ -144,16 +147,6 @@ def exact_volumes(rng, n=400_000):
     return volume, weight / weight.sum()
 
 
-@pytest.fixture(scope="module", params=METHODS)
-def isotropic(request):
-    return samples_of(request.param, "isotropic")
-
-
-@pytest.fixture(scope="module", params=METHODS)
-def full(request):
-    return samples_of(request.param, "full")
-
-
 def exact_density():
     """Volumes of a cell that keeps its shape, and their weights.
 
@@ -190,9 +183,11 @@ def check_volumes(volumes, exact, weight, record_property, reference_error=0.0):
     assert margin < 0.14
 
 
+@pytest.mark.parametrize("method", METHODS)
 def test_the_volume_of_a_cell_that_keeps_its_shape_has_the_exact_distribution(
-    isotropic, record_property
+    method, record_property
 ):
+    isotropic = samples_of(method, "isotropic")
     volume, weight = exact_density()
     check_volumes(isotropic.volume, volume, weight, record_property)
     # Moments 2.7 ps apart, which are independent.
@@ -207,15 +202,18 @@ def test_the_volume_of_a_cell_that_keeps_its_shape_has_the_exact_distribution(
     assert stats.kstest(damped, "uniform").pvalue < 1e-4
 
 
-def test_the_volume_of_a_full_cell_has_the_exact_distribution(full, record_property):
+@pytest.mark.parametrize("method", METHODS)
+def test_the_volume_of_a_full_cell_has_the_exact_distribution(method, record_property):
+    full = samples_of(method, "full")
     exact, weight = exact_volumes(np.random.default_rng(0))
     reference_error = np.sqrt((exact - exact @ weight) ** 2 @ weight**2)
     check_volumes(full.volume, exact, weight, record_property, reference_error)
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("cell", ["isotropic", "full"])
-def test_the_mean_internal_pressure_is_the_target(cell, request, record_property):
-    samples = request.getfixturevalue(cell)
+def test_the_mean_internal_pressure_is_the_target(method, cell, record_property):
+    samples = samples_of(method, cell)
     mean, error = mean_and_error(samples.pressure * EV_PER_A3_TO_GPA)
     record_property("pressure", (mean.tolist(), error.tolist()))
     if cell == "isotropic":
@@ -230,9 +228,10 @@ def test_the_mean_internal_pressure_is_the_target(cell, request, record_property
     assert 3.5 * error.max() < 0.01
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("cell", ["isotropic", "full"])
-def test_the_kinetic_energy_is_that_of_the_temperature(cell, request, record_property):
-    samples = request.getfixturevalue(cell)
+def test_the_kinetic_energy_is_that_of_the_temperature(method, cell, record_property):
+    samples = samples_of(method, cell)
     half = N_FREE / 2
     mean, error = mean_and_error(samples.kinetic_energy / HEAT / half)
     spread, spread_error = mean_and_error(
