@@ -123,6 +123,7 @@ def everybody(
         said = sum(end.evaluations or 0 for end in found)
         about = {"seconds": seconds, "uncounted": potential.evaluations - said}
         ends[name] = (found, about)
+        sys.stderr.write(f"{name}: {seconds:.0f} s, {said} evaluations\n")
     return ends
 
 
