@@ -151,7 +151,10 @@ def n_finished(store):
 
 def last_commit(store):
     log = store.folder / "study.db-wal"
-    return log.stat().st_mtime_ns if log.is_file() else 0
+    try:
+        return log.stat().st_mtime_ns
+    except FileNotFoundError:  # SQLite takes it away as it likes.
+        return 0
 
 
 def as_it_starts(victim):
