@@ -27,12 +27,15 @@ LONGEST_STEP = 1.0
 LARGEST_FORCE = 1000.0
 """eV/Å; beyond it no pretrained potential was trained, nor can a step be trusted."""
 
-
 LARGEST_STRAIN = 0.2
 """By which a lattice vector may change in one step."""
 
 VOLUME_FACTOR = 3.0
 """By which the volume may grow or shrink in a run."""
+
+NEVER_TOO_HOT = 2000.0
+"""K, which a structure that starts far from its minimum may turn from potential energy,
+whatever the wanted temperature."""
 
 
 class Fault(IntEnum):
@@ -152,11 +155,6 @@ def meaningless(
 
 def _nothing(batch: AtomicBatch) -> Int[Tensor, " n_systems"]:
     return torch.zeros(batch.n_systems, dtype=torch.int64, device=batch.device)
-
-
-NEVER_TOO_HOT = 2000.0
-"""K, which a structure that starts far from its minimum may turn from potential energy,
-whatever the wanted temperature."""
 
 
 def too_hot(

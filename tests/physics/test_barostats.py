@@ -5,6 +5,7 @@ import physical_validation
 import pytest
 from ase.build import bulk
 from physics.replicas import mean_and_error, sample
+from physics.validation import UNITS, argon_atoms
 
 from gnndesign.potentials.lennard_jones import LennardJones
 from gnndesign.simulation.cell_rescaling import StochasticCellRescaling
@@ -70,24 +71,8 @@ def simulation_data(name, samples, apart=APART):
     """What physical_validation wants to know, in eV, Å and K."""
     temperature, pressure_GPa = STATES[name]
     return physical_validation.data.SimulationData(
-        units=physical_validation.data.UnitData(
-            kb=BOLTZMANN_EV_PER_K,
-            energy_conversion=96.48533,
-            length_conversion=0.1,
-            volume_conversion=1e-3,
-            temperature_conversion=1.0,
-            pressure_conversion=EV_PER_A3_TO_GPA * 1e4,
-            time_conversion=1e-3,
-        ),
-        system=physical_validation.data.SystemData(
-            natoms=N_ATOMS,
-            nconstraints=0.0,
-            ndof_reduction_tra=3.0,
-            ndof_reduction_rot=0.0,
-            mass=np.full(N_ATOMS, 39.948),
-            molecule_idx=np.arange(N_ATOMS),
-            nconstraints_per_molecule=np.zeros(N_ATOMS),
-        ),
+        units=UNITS,
+        system=argon_atoms(N_ATOMS, mass=39.948, rests=3.0),
         ensemble=physical_validation.data.EnsembleData(
             "NPT",
             natoms=N_ATOMS,

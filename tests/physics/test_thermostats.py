@@ -6,6 +6,7 @@ import numpy as np
 import physical_validation
 import pytest
 from ase.build import bulk
+from physics.validation import UNITS, argon_atoms
 
 from gnndesign.potentials.lennard_jones import LennardJones
 from gnndesign.simulation.base import Status
@@ -114,23 +115,9 @@ def simulation_data(samples):
     """What physical_validation wants to know, in eV, Å and K."""
     volume = (2 * samples.lattice_constant) ** 3
     return physical_validation.data.SimulationData(
-        units=physical_validation.data.UnitData(
-            kb=BOLTZMANN_EV_PER_K,
-            energy_conversion=96.48533,
-            length_conversion=0.1,
-            volume_conversion=1e-3,
-            temperature_conversion=1.0,
-            pressure_conversion=1.602176634e6,
-            time_conversion=1e-3,
-        ),
-        system=physical_validation.data.SystemData(
-            natoms=N_ATOMS,
-            nconstraints=0.0,
-            ndof_reduction_tra=float(3 * N_ATOMS - samples.n_free),
-            ndof_reduction_rot=0.0,
-            mass=np.full(N_ATOMS, 39.95),
-            molecule_idx=np.arange(N_ATOMS),
-            nconstraints_per_molecule=np.zeros(N_ATOMS),
+        units=UNITS,
+        system=argon_atoms(
+            N_ATOMS, mass=39.95, rests=float(3 * N_ATOMS - samples.n_free)
         ),
         ensemble=physical_validation.data.EnsembleData(
             ensemble="NVT",
