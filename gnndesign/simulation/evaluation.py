@@ -22,6 +22,7 @@ from gnndesign.simulation.constraints import Constraints
 from gnndesign.simulation.guards import (
     ADVICE,
     Fault,
+    first_fault,
     meaningless,
     misplaced,
     moved_too_far,
@@ -100,11 +101,11 @@ class Evaluator:
         neighbors = before.neighbors and before.neighbors.update(batch)
         wrong = self._misplaced(batch, neighbors)
         if wrong is not None:
-            fault = _first(fault, wrong)
+            fault = first_fault(fault, wrong)
             batch = _keep_where(old, positions, cell, fault)
             neighbors = neighbors and neighbors.update(batch)
         prediction, wrong = self._predict(batch, neighbors)
-        fault = _first(fault, wrong)
+        fault = first_fault(fault, wrong)
         return System(
             ids=before.ids,
             batch=batch,
@@ -190,13 +191,6 @@ def nothing_predicted(batch: AtomicBatch) -> Prediction:
         forces=torch.full_like(batch.positions, nan),
         stress=torch.full_like(batch.cell, nan),
     )
-
-
-def _first(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-    """(n_systems,) the fault that was found first; None for none at all."""
-    if one is None or other is None:
-        return other if one is None else one
-    return torch.where(one == Fault.NONE, other, one)
 
 
 def _keep_where(

@@ -153,6 +153,15 @@ def meaningless(
     return fault
 
 
+def first_fault(
+    one: Int[Tensor, " n_systems"] | None, other: Int[Tensor, " n_systems"] | None
+) -> Int[Tensor, " n_systems"] | None:
+    """(n_systems,) of two guards' faults the first, where both found one."""
+    if one is None or other is None:
+        return other if one is None else one
+    return torch.where(one == Fault.NONE, other, one)
+
+
 def _nothing(batch: AtomicBatch) -> Int[Tensor, " n_systems"]:
     return torch.zeros(batch.n_systems, dtype=torch.int64, device=batch.device)
 
@@ -175,10 +184,11 @@ def too_hot(
 
 def volume_ran_away(
     batch: AtomicBatch, start_volume: Float[Tensor, " n_systems"]
-) -> Int[Tensor, " n_systems"]:
+) -> Int[Tensor, " n_systems"] | None:
     """(n_systems,) whether the volume left the `VOLUME_FACTOR` around its start."""
     ratio = batch.volume / start_volume
     beyond = (ratio > VOLUME_FACTOR) | (ratio < 1.0 / VOLUME_FACTOR)
-    return torch.where(
-        beyond & batch.pbc.all(1), int(Fault.VOLUME_RAN_AWAY), int(Fault.NONE)
-    )
+    beyond &= batch.pbc.all(1)
+    if not bool(beyond.any()):
+        return None
+    return torch.where(beyond, int(Fault.VOLUME_RAN_AWAY), int(Fault.NONE))

@@ -59,9 +59,11 @@ class NVE(Dynamics):
         """(n_systems,) eV: kinetic and potential energy."""
         return state.kinetic_energy + state.system.prediction.energy
 
-    def guard(self, state: DynamicsState) -> Int[Tensor, " n_systems"]:
+    def guard(self, state: DynamicsState) -> Int[Tensor, " n_systems"] | None:
         """(n_systems,) whether the total energy drifted too far."""
         drift = (self.conserved_energy(state) - state.start_energy).abs()
         bound = 1e-3 * self.max_energy_drift_meV * state.system.batch.atoms_per_system
         # A NaN is not below the bound either.
+        if bool((drift <= bound).all()):
+            return None
         return torch.where(drift <= bound, int(Fault.NONE), int(Fault.ENERGY_DRIFTED))

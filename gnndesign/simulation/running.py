@@ -207,7 +207,7 @@ class Run:
         return (
             all(step % self._every for step in steps)
             and max(steps) < self.max_steps
-            and bool((status == Status.RUNNING).all())
+            and all(code == Status.RUNNING for code in status.tolist())
         )
 
     @property
