@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, final
 
 import torch
@@ -71,6 +71,7 @@ class Card:
         checksum: SHA-256 of the file of weights, or of what defines the potential.
         citation: what to cite.
         notes: known weak spots, one sentence each.
+        training: of a potential trained here: data, errors, versions; else empty.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Card:
     checksum: str
     citation: str
     notes: tuple[str, ...] = ()
+    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def check_elements(self, atomic_numbers: Sequence[int]) -> None:
         """Refuse atoms of an element outside `elements`.
@@ -124,6 +126,11 @@ class Potential(ABC):
         is_equivariant: whether turning a structure turns its forces and stress.
         is_mirror_symmetric: whether a structure and its mirror image have the same
             energy.
+        is_translation_invariant: whether moving a structure changes nothing.
+        is_permutation_invariant: whether the order of its atoms has no meaning.
+        is_extensive: whether two copies of a structure have twice its energy, and a
+            structure of any number of atoms has one.
+        is_conservative: whether forces and stress are the gradient of the energy.
         needs_neighbors: whether an atom that is out of reach of all others is
             refused with a `StructureError`.
         has_magnetic_moments: whether its predictions have magnetic moments.
@@ -134,6 +141,10 @@ class Potential(ABC):
     cutoff: float | None
     is_equivariant: bool = True
     is_mirror_symmetric: bool = True
+    is_translation_invariant: bool = True
+    is_permutation_invariant: bool = True
+    is_extensive: bool = True
+    is_conservative: bool = True
     needs_neighbors: bool = False
     has_magnetic_moments: bool = False
 
@@ -258,25 +269,50 @@ class EnergyModel(Potential):
         stress = (1/V) dE/dstrain at zero strain (Knuth et al., Comput. Phys. Commun.
         190, 33 (2015), eq. 5), symmetrised.
         """
-        positions = batch.positions.detach().requires_grad_()
-        strain = torch.zeros_like(batch.cell, requires_grad=True)
-        symmetric = 0.5 * (strain + strain.mT)
-        strained = batch.with_geometry(
-            positions=positions
-            + torch.einsum(
+        found = differentiate(self, batch, edges)
+        return replace(found, atomic_energies=found.atomic_energies.detach())
+
+
+def differentiate(
+    model: EnergyModel,
+    batch: AtomicBatch,
+    edges: NeighborList,
+    *,
+    create_graph: bool = False,
+    with_strain: bool = True,
+) -> Slopes:
+    """Atomic energies and their derivatives by automatic differentiation.
+
+    Args:
+        model: states the energies.
+        batch: structures.
+        edges: their neighbors.
+        create_graph: whether the results are to be differentiated with respect to the
+            model's weights.
+        with_strain: whether dE/dstrain is wanted; else it is zero.
+    """
+    positions = batch.positions.detach().requires_grad_()
+    strain = torch.zeros_like(batch.cell, requires_grad=with_strain)
+    strained = batch.with_geometry(positions=positions, cell=batch.cell)
+    with torch.enable_grad():
+        if with_strain:
+            symmetric = 0.5 * (strain + strain.mT)
+            moved = torch.einsum(
                 "ni,nij->nj", positions, symmetric.index_select(0, batch.system_index)
-            ),
-            cell=batch.cell + batch.cell @ symmetric,
-        )
-        with torch.enable_grad():
-            atomic = self.atomic_energies(strained, edges)
-            slope, virial = torch.autograd.grad(
-                atomic.sum(),
-                (positions, strain),
-                allow_unused=True,
-                materialize_grads=True,
             )
-        return Slopes(atomic_energies=atomic.detach(), positions=slope, strain=virial)
+            strained = batch.with_geometry(
+                positions=positions + moved, cell=batch.cell + batch.cell @ symmetric
+            )
+        atomic = model.atomic_energies(strained, edges)
+        slopes = torch.autograd.grad(
+            atomic.sum(),
+            (positions, strain) if with_strain else (positions,),
+            create_graph=create_graph,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+    virial = slopes[1] if with_strain else strain
+    return Slopes(atomic_energies=atomic, positions=slopes[0], strain=virial)
 
 
 def stress_from_virial(

@@ -20,8 +20,9 @@ irreps.py); the algebra is e3nn's (see algebra.py).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -36,8 +37,11 @@ from gnndesign.potentials.algebra import (
     coupling,
     spherical_harmonics,
 )
-from gnndesign.potentials.base import Card, EnergyModel, Slopes
-from gnndesign.potentials.equivariant_parameters import EquivariantParameters
+from gnndesign.potentials.base import Card, Slopes
+from gnndesign.potentials.equivariant_parameters import (
+    EquivariantParameters,
+    equivariant_shape,
+)
 from gnndesign.potentials.irreps import (
     Channels,
     Features,
@@ -50,6 +54,14 @@ from gnndesign.potentials.irreps import (
 )
 from gnndesign.potentials.kernels.selection import KernelChoice, KernelSelection
 from gnndesign.potentials.radial import BesselBasis
+from gnndesign.potentials.trainable import TrainablePotential
+
+__all__ = [
+    "EquivariantNetwork",
+    "EquivariantParameters",
+    "EquivariantPotential",
+    "equivariant_shape",
+]
 
 
 class RadialNetwork(nn.Module):
@@ -201,16 +213,6 @@ class EquivariantNetwork(nn.Module):
         self.scale = nn.Parameter(torch.ones(n_species), requires_grad=False)
         self.shift = nn.Parameter(torch.zeros(n_species), requires_grad=False)
 
-    @property
-    def n_parameters(self) -> int:
-        """Number of trained weights: all but energy scales and denominators."""
-        fixed = ("scale", "shift", "denominator")
-        return sum(
-            weight.numel()
-            for name, weight in self.named_parameters()
-            if not name.endswith(fixed)
-        )
-
     def layers(
         self,
         species: Int[Tensor, " n_atoms"],
@@ -242,8 +244,10 @@ class EquivariantNetwork(nn.Module):
         return energy * self.scale.double()[species] + self.shift.double()[species]
 
 
-class EquivariantPotential(EnergyModel):
+class EquivariantPotential(TrainablePotential[EquivariantNetwork]):
     """An `EquivariantNetwork` on a device, as a potential."""
+
+    parameters: EquivariantParameters
 
     def __init__(
         self,
@@ -252,17 +256,9 @@ class EquivariantPotential(EnergyModel):
         card: Card,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.network = network.to(device).requires_grad_(requires_grad=False)
-        self.parameters = parameters
-        self.card = card
-        self.device = torch.device(device)
-        self.cutoff = parameters.cutoff
+        super().__init__("equivariant", network, parameters, card, device)
         # Without parity, cross products of vectors pass for vectors.
         self.is_mirror_symmetric = parameters.parity
-        lookup = torch.full((120,), -1, dtype=torch.int64)
-        for place, number in enumerate(parameters.elements):
-            lookup[number] = place
-        self._species = lookup.to(device)
         self._kernels = KernelSelection(self)
 
     @property
@@ -286,11 +282,6 @@ class EquivariantPotential(EnergyModel):
         """Wait for the fused form of the network."""
         self._kernels.prepare(say)
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """That of the weights; `potential.network.double()` raises it."""
-        return self.network.embedding.dtype
-
     def atomic_energies(
         self, batch: AtomicBatch, edges: NeighborList
     ) -> Float[Tensor, " n_atoms"]:
@@ -299,9 +290,16 @@ class EquivariantPotential(EnergyModel):
         energies = self.network(self.species(batch), vectors, edges)
         return energies.to(batch.positions.dtype)
 
-    def species(self, batch: AtomicBatch) -> Int[Tensor, " n_atoms"]:
-        """(n_atoms,) places of the atoms' elements in the embedding."""
-        return self._species[batch.atomic_numbers]
+    def calibrate(self, batches: Iterable[tuple[AtomicBatch, NeighborList]]) -> None:
+        """Divide messages by the square root of the mean number of neighbors."""
+        n_edges = n_atoms = 0
+        for batch, edges in batches:
+            n_edges += edges.within(batch, self.parameters.cutoff).n_edges
+            n_atoms += batch.n_atoms
+        for interaction in self.network.interactions:
+            cast("Interaction", interaction).convolution.denominator.fill_(
+                max(n_edges / n_atoms, 1.0) ** 0.5
+            )
 
     def energy_and_slopes(self, batch: AtomicBatch, edges: NeighborList) -> Slopes:
         """By the fused form of the network where it is there and covers the distances."""

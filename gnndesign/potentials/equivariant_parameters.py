@@ -98,6 +98,52 @@ class EquivariantParameters:
         return [Irrep(l, sign**l) for l in range(self.lmax + 1)]
 
 
+def equivariant_shape(
+    elements: tuple[int, ...],
+    *,
+    cutoff: float = 5.0,
+    channels: int = 32,
+    lmax: int = 2,
+    n_interactions: int = 3,
+    parity: bool = True,
+    n_radial: int = 8,
+    radial_hidden: tuple[int, ...] = (64, 64),
+    self_connection: Literal["linear", "species"] = "species",
+) -> EquivariantParameters:
+    """A shape of few numbers.
+
+    Args:
+        elements: atomic numbers.
+        cutoff: Å.
+        channels: of each l of the hidden features, which have the parity (-1)^l alone
+            (with `parity`; else all count as even).
+        lmax: largest l of features and harmonics.
+        n_interactions: rounds of messages.
+        parity: whether the energy of a mirror image is the same.
+        n_radial: number of Bessel functions.
+        radial_hidden: widths of the radial network.
+        self_connection: see `EquivariantParameters`.
+
+    Raises:
+        ParameterError: no network has such a shape.
+    """
+    sign = [("o" if parity and l % 2 else "e") for l in range(lmax + 1)]
+    hidden = "+".join(f"{channels}x{l}{sign[l]}" for l in range(lmax + 1))
+    middle = (hidden,) * (n_interactions - 1)
+    return EquivariantParameters(
+        elements=elements,
+        cutoff=cutoff,
+        hidden=(f"{channels}x0e", *middle, f"{channels}x0e"),
+        lmax=lmax,
+        parity=parity,
+        n_radial=n_radial,
+        radial_hidden=tuple(radial_hidden),
+        readout_hidden=max(channels // 2, 1),
+        envelope=PolynomialEnvelope(p=6),
+        self_connection=self_connection,
+    )
+
+
 def _require(kept: bool, wanted: str) -> None:  # noqa: FBT001 - reads as a sentence
     if not kept:
         raise ParameterError(f"An equivariant network wants {wanted}.")

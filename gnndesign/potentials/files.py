@@ -1,8 +1,9 @@
-"""Saving and loading an `EquivariantPotential`: one safetensors file, no code in it.
+"""Saving and loading a trainable potential: one safetensors file, no code in it.
 
 The tensors are the network's own, by name; the entry "gnndesign" of the file's metadata
-holds, as JSON, the format's name and version, the shape of the network, the card, and
-the file the weights came from. Equal content gives equal bytes.
+holds, as JSON, the format's name (with the architecture's) and version, the shape of
+the network, the card, and the file the weights came from. Equal content gives equal
+bytes.
 """
 
 from __future__ import annotations
@@ -17,18 +18,22 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
 
 from gnndesign.errors import CheckpointError, ParameterError
-from gnndesign.potentials.base import Card, Potential
-from gnndesign.potentials.equivariant import (
-    EquivariantNetwork,
-    EquivariantParameters,
-    EquivariantPotential,
+from gnndesign.potentials.architectures import (
+    ARCHITECTURES,
+    Architecture,
+    architecture,
 )
-from gnndesign.potentials.radial import Envelope, PolynomialEnvelope, XPLOREnvelope
+from gnndesign.potentials.base import Card, Potential
+from gnndesign.potentials.radial import PolynomialEnvelope, XPLOREnvelope
+from gnndesign.potentials.trainable import TrainablePotential, count_parameters
 
-FORMAT = "gnndesign-equivariant"
+FORMAT = "gnndesign-"
+"""Of the format's name; the name of the architecture follows."""
+
 VERSION = 1
 SUFFIX = ".safetensors"
 _ENTRY = "gnndesign"
@@ -61,36 +66,41 @@ def save_potential(potential: Potential, path: str | Path) -> None:
     from gnndesign.disk import replacing
 
     path = Path(path)
-    if not isinstance(potential, EquivariantPotential):
+    if not isinstance(potential, TrainablePotential):
         raise ParameterError(
-            f"Wanted an equivariant potential to save, got '{potential.card.name}', "
+            f"Wanted a trainable potential to save, got '{potential.card.name}', "
             f"a {type(potential).__name__}, whose weights stay in their package."
         )
     if path.suffix != SUFFIX:
         raise ParameterError(f"Wanted a file name with {SUFFIX}, got {path.name!r}.")
     card = potential.card
     origin = Origin(file=Path(card.name).name, checksum=card.checksum)
-    content = encode(potential.network, potential.parameters, card, origin)
+    content = encode(
+        potential.network, potential.parameters, card, origin, potential.architecture
+    )
     with replacing(path) as partial:
         partial.write_bytes(content)
 
 
 def encode(
-    network: EquivariantNetwork,
-    parameters: EquivariantParameters,
+    network: nn.Module,
+    parameters: Any,
     card: Card,
     origin: Origin,
+    name: str = "equivariant",
 ) -> bytes:
     """The content of a potential's file."""
     shape = asdict(parameters)
-    kinds = {kind: name for name, kind in _ENVELOPES.items()}
-    shape["envelope"]["kind"] = kinds[type(parameters.envelope)]
+    if "envelope" in shape:
+        kinds = {kind: name for name, kind in _ENVELOPES.items()}
+        shape["envelope"]["kind"] = kinds[type(parameters.envelope)]
     description = {
-        "format": FORMAT,
+        "format": FORMAT + name,
         "format_version": VERSION,
         "network": shape,
         "card": {key: getattr(card, key) for key in (*_CARD_TEXTS, "notes")},
         "origin": asdict(origin),
+        **({"training": dict(card.training)} if card.training else {}),
     }
     # One entry, because safetensors writes several in an order of chance.
     text = json.dumps(description, sort_keys=True, ensure_ascii=False)
@@ -101,17 +111,17 @@ def encode(
     return safetensors.torch.save(tensors, {_ENTRY: text})
 
 
-def read_potential(path: Path, device: torch.device) -> EquivariantPotential:
+def read_potential(path: Path, device: torch.device) -> TrainablePotential[Any]:
     """Read a file of `save_potential`.
 
     Raises:
         CheckpointError: not such a file, damaged, or of a newer format.
     """
     description, tensors = _read(path, with_tensors=True)
-    parameters = _parameters(path, description)
-    network = assemble(parameters, tensors, path.name)
-    card = _card(path, description, parameters, network.n_parameters)
-    return EquivariantPotential(network, parameters, card, device)
+    name, kind, parameters = _architecture(path, description)
+    network = assemble(parameters, tensors, path.name, name)
+    card = _card(path, description, parameters, count_parameters(network))
+    return kind.potential_of(name, network, parameters, card, device)
 
 
 def read_card(path: Path) -> Card:
@@ -121,9 +131,9 @@ def read_card(path: Path) -> Card:
         CheckpointError: not such a file, damaged, or of a newer format.
     """
     description, _ = _read(path, with_tensors=False)
-    parameters = _parameters(path, description)
+    _, kind, parameters = _architecture(path, description)
     with torch.device("meta"):
-        n_parameters = EquivariantNetwork(parameters).n_parameters
+        n_parameters = count_parameters(kind.build(parameters))
     return _card(path, description, parameters, n_parameters)
 
 
@@ -142,8 +152,11 @@ def read_origin(path: Path) -> Origin:
 
 
 def assemble(
-    parameters: EquivariantParameters, tensors: Mapping[str, Tensor], file: str
-) -> EquivariantNetwork:
+    parameters: Any,
+    tensors: Mapping[str, Tensor],
+    file: str,
+    kind: str = "equivariant",
+) -> Any:
     """A network of these tensors, which become its weights.
 
     Raises:
@@ -152,7 +165,7 @@ def assemble(
     """
     # Without memory: what the file claims is compared before anything is allocated.
     with torch.device("meta"):
-        network = EquivariantNetwork(parameters)
+        network = architecture(kind).build(parameters)
     wanted = network.state_dict()
     missing, unknown = set(wanted) - set(tensors), set(tensors) - set(wanted)
     for what, names in (("lacks", missing), ("has an unknown", unknown)):
@@ -161,7 +174,7 @@ def assemble(
                 f"{file} does not hold the network it describes: it {what} tensor "
                 f"{min(names)!r}. Load the whole file as it was saved."
             )
-    dtype = tensors["embedding"].dtype
+    dtype = tensors[next(iter(wanted))].dtype
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name].shape:
             raise CheckpointError(
@@ -200,10 +213,16 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[Any, dict[str, Tensor]]:
             f"{path.name} is no readable safetensors file ({first}). Save or copy it "
             "again."
         ) from error
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
+    written = description.get("format") if isinstance(description, dict) else None
+    if not isinstance(written, str) or not written.startswith(FORMAT):
         raise CheckpointError(
-            f"{path.name} is a safetensors file of something else: wanted the format "
-            f"{FORMAT!r}, which gnndesign's save_potential writes."
+            f"{path.name} is a safetensors file of something else: wanted a potential "
+            "that gnndesign's save_potential wrote."
+        )
+    if written.removeprefix(FORMAT) not in ARCHITECTURES:
+        raise CheckpointError(
+            f"{path.name}: wanted an architecture of {', '.join(ARCHITECTURES)}, it is "
+            f"{written!r}. Update gnndesign."
         )
     version = description.get("format_version")
     if version != VERSION:
@@ -214,38 +233,30 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[Any, dict[str, Tensor]]:
     return description, tensors
 
 
-def _parameters(path: Path, description: dict[str, Any]) -> EquivariantParameters:
+def _architecture(
+    path: Path, description: dict[str, Any]
+) -> tuple[str, Architecture, Any]:
+    """Name, kind and shape of the network that a file describes."""
+    name = str(description["format"]).removeprefix(FORMAT)
+    kind = architecture(name)
     shape = _take(path, description, "network", dict)
-    envelope: Envelope
-    given = _take(path, shape, "envelope", dict)
-    if given.get("kind") == "polynomial":
-        envelope = PolynomialEnvelope(p=_take(path, given, "p", int))
-    elif given.get("kind") == "xplor":
-        envelope = XPLOREnvelope(onset=float(_take(path, given, "onset", float)))
-    else:
-        raise CheckpointError(
-            f"{path.name}: wanted an envelope of {', '.join(_ENVELOPES)}, it has "
-            f"{given.get('kind')!r}. Update gnndesign."
-        )
-    self_connection = shape.get("self_connection")
-    if self_connection not in ("linear", "species"):
-        raise CheckpointError(
-            f"{path.name}: wanted a self-connection 'linear' or 'species', it has "
-            f"{self_connection!r}. Update gnndesign."
-        )
+    if "envelope" in shape:
+        given = _take(path, shape, "envelope", dict)
+        if given.get("kind") not in _ENVELOPES:
+            raise CheckpointError(
+                f"{path.name}: wanted an envelope of {', '.join(_ENVELOPES)}, it has "
+                f"{given.get('kind')!r}. Update gnndesign."
+            )
     try:
-        return EquivariantParameters(
-            elements=_list(path, shape, "elements", int),
-            cutoff=_take(path, shape, "cutoff", float),
-            hidden=_list(path, shape, "hidden", str),
-            lmax=_take(path, shape, "lmax", int),
-            parity=_take(path, shape, "parity", bool),
-            n_radial=_take(path, shape, "n_radial", int),
-            radial_hidden=_list(path, shape, "radial_hidden", int),
-            readout_hidden=_take(path, shape, "readout_hidden", int),
-            envelope=envelope,
-            self_connection=self_connection,
-        )
+        reader = TypeAdapter(kind.shape_class)
+        return name, kind, reader.validate_json(json.dumps(shape), strict=True)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        where = ".".join(map(str, wrong["loc"])) or "the shape"
+        raise CheckpointError(
+            f"{path.name}: its description of the network is wrong in {where!r}: "
+            f"{wrong['msg']}, got {wrong['input']!r}. Save the potential again."
+        ) from error
     except ParameterError as error:
         raise CheckpointError(f"{path.name} cannot be loaded. {error}") from error
 
@@ -253,7 +264,7 @@ def _parameters(path: Path, description: dict[str, Any]) -> EquivariantParameter
 def _card(
     path: Path,
     description: dict[str, Any],
-    parameters: EquivariantParameters,
+    parameters: Any,
     n_parameters: int,
 ) -> Card:
     card = _take(path, description, "card", dict)
@@ -264,6 +275,7 @@ def _card(
         cutoff=parameters.cutoff,
         checksum=sha256(path),
         notes=_list(path, card, "notes", str),
+        training=_take(path, {"training": {}, **description}, "training", dict),
         **{key: _take(path, card, key, str) for key in _CARD_TEXTS},
     )
 

@@ -85,7 +85,7 @@ def test_parameters_of_no_network_are_refused(changes, reason):
 
 
 def test_only_our_own_networks_are_saved(lennard_jones, sevennet_0, tmp_path):
-    with pytest.raises(ParameterError, match="Wanted an equivariant potential"):
+    with pytest.raises(ParameterError, match="Wanted a trainable potential"):
         save_potential(lennard_jones, tmp_path / "lj.safetensors")
     with pytest.raises(ParameterError, match=r"with \.safetensors, got 'x\.pth'"):
         save_potential(sevennet_0, tmp_path / "x.pth")
@@ -120,10 +120,10 @@ def test_the_parts_of_our_own_format_make_a_whole(own_file, tmp_path):
         (None, "format", "mace", "a safetensors file of something else"),
         (None, "network", [], "'network' as dict"),
         (None, "card", None, "'card' as dict"),
-        ("network", "cutoff", "4", "'cutoff' as float"),
+        ("network", "cutoff", "4", "'cutoff': Input should be a valid number"),
         ("network", "cutoff", -4.0, "a cutoff in Å"),
-        ("network", "lmax", True, "'lmax' as int"),
-        ("network", "elements", ["O"], "a list of int"),
+        ("network", "lmax", True, "'lmax': Input should be a valid integer"),
+        ("network", "elements", ["O"], "'elements.0': Input should be a valid integer"),
         ("network", "hidden", ["4x0e", "4x0e+3x1o", "9x0e"], "of shape"),
         ("network", "hidden", ["4x0e", "9" * 6000 + "x0e", "5x0e"], "such as"),
         ("network", "hidden", ["4x0e", "4x0e+3x1o+2x2e", "5x0e"], "not 2e"),
@@ -131,7 +131,12 @@ def test_the_parts_of_our_own_format_make_a_whole(own_file, tmp_path):
         ("network", "hidden", ["4x0e", "5x0e"], "has an unknown tensor"),
         ("network", "envelope", {"kind": "cosine"}, "wanted an envelope of polyn"),
         ("network", "envelope", {"kind": "xplor", "onset": 9.0}, "an envelope"),
-        ("network", "self_connection", "none", "a self-connection 'linear'"),
+        (
+            "network",
+            "self_connection",
+            "none",
+            "'self_connection': Input should be 'linear'",
+        ),
         ("card", "licence", 3, "'licence' as str"),
         ("card", "notes", "none", "'notes' as list"),
     ],

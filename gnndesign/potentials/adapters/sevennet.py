@@ -39,6 +39,7 @@ from gnndesign.potentials.equivariant import (
 from gnndesign.potentials.files import assemble, sha256
 from gnndesign.potentials.irreps import channels_of
 from gnndesign.potentials.radial import Envelope, PolynomialEnvelope, XPLOREnvelope
+from gnndesign.potentials.trainable import count_parameters
 
 # A key of the checkpoint's configuration, and the only value of it that we reproduce.
 _REQUIRED: Mapping[str, Any] = {
@@ -95,7 +96,7 @@ def load_sevennet(path: Path, device: torch.device) -> EquivariantPotential:
         licence="unknown: not stated in the file",
         level_of_theory="unknown: not stated in the file",
         training_data="unknown: not stated in the file",
-        n_parameters=network.n_parameters,
+        n_parameters=count_parameters(network),
         elements=tuple(sorted(parameters.elements)),
         cutoff=parameters.cutoff,
         checksum=sha256(path),

@@ -15,6 +15,7 @@ from pathlib import Path
 from gnndesign.potentials.adapters.sevennet import packaged_checkpoint, read_network
 from gnndesign.potentials.base import Card
 from gnndesign.potentials.files import SUFFIX, Origin, encode, sha256
+from gnndesign.potentials.trainable import count_parameters
 
 _LICENCE = "MIT"
 _LEVEL_OF_THEORY = (
@@ -66,7 +67,7 @@ def convert(name: str) -> bytes:
         licence=_LICENCE,
         level_of_theory=_LEVEL_OF_THEORY,
         training_data=_TRAINING_DATA,
-        n_parameters=network.n_parameters,
+        n_parameters=count_parameters(network),
         elements=tuple(sorted(parameters.elements)),
         cutoff=parameters.cutoff,
         checksum=origin.checksum,
