@@ -146,11 +146,23 @@ class TrainablePotential(EnergyModel, Generic[NetworkT]):
         return energies.to(batch.positions.dtype)
 
     def labels(
-        self, batch: AtomicBatch, edges: NeighborList, *, with_strain: bool
+        self,
+        batch: AtomicBatch,
+        edges: NeighborList,
+        *,
+        with_strain: bool,
+        create_graph: bool = True,
     ) -> Slopes:
-        """What is compared with labels, differentiable with respect to the weights."""
+        """What is compared with labels, by the network as it is now.
+
+        Args:
+            batch: structures.
+            edges: their neighbors.
+            with_strain: whether dE/dstrain is wanted; else it is zero.
+            create_graph: whether it is to be differentiable by the weights.
+        """
         return differentiate(
-            self, batch, edges, create_graph=True, with_strain=with_strain
+            self, batch, edges, create_graph=create_graph, with_strain=with_strain
         )
 
     def calibrate(self, batches: Iterable[tuple[AtomicBatch, NeighborList]]) -> None:

@@ -1,0 +1,1 @@
+"""Potentials learned from quantum data."""
