@@ -1,0 +1,1 @@
+"""Learn potentials from quantum-mechanical data."""
