@@ -21,7 +21,7 @@ from gnndesign.training.dataset_split import parts_of, sizes_of
 if TYPE_CHECKING:
     from gnndesign.training.dataset_summary import DatasetSummary
 
-ForcesOf = Float[np.ndarray, "n_atoms 3"] | None
+ForcesOf = Float[np.ndarray, "_ 3"] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

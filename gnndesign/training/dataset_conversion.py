@@ -59,7 +59,8 @@ def read_labels(
     _refuse_unlabeled(energies, forces, read, source)
     check("energy", read, energies, source)
     check("forces", read, forces, source)
-    check("stress", read, stresses, source)
+    known = stress_unit is not None
+    check("stress", read, stresses, source, unit_is_known=known)
     nothing = np.full((3, 3), np.nan)
     return Labeled(
         structures=read,

@@ -48,8 +48,7 @@ def load_dataset(
         energy: see `Dataset.from_atoms`.
         forces: likewise.
         stress: likewise.
-        stress_unit: likewise; it holds for labels in extended XYZ and `info`, not for
-            what VASP and ASE's calculators wrote, whose unit is known.
+        stress_unit: likewise, of extended XYZ files; the unit of others is known.
         group: name in `info` of the groups. Of several files, structures without it
             are grouped by file.
         level_of_theory: for people.
@@ -71,7 +70,7 @@ def load_dataset(
             energy=energy,
             forces=forces,
             stress=stress,
-            stress_unit=stress_unit,
+            stress_unit=stress_unit if _is_xyz(file) else "eV/A^3",
             group=group,
             fallback_group=_name_among(file, files),
             source=file.name,
@@ -116,10 +115,16 @@ def _files_of(path: Path) -> list[Path]:
     return found
 
 
+def _plain_name(file: Path) -> str:
+    return file.stem if file.suffix.lower() in _COMPRESSED else file.name
+
+
+def _is_xyz(file: Path) -> bool:
+    return _plain_name(file).lower().endswith("xyz")
+
+
 def _is_readable(file: Path) -> bool:
-    name = file.name
-    for suffix in _COMPRESSED:
-        name = name.removesuffix(suffix)
+    name = _plain_name(file)
     return name.lower().endswith(_SUFFIXES) or any(w in name.upper() for w in _WORDS)
 
 

@@ -44,7 +44,11 @@ LARGEST: dict[Kind, tuple[float, str, str]] = {
         f"Say stress_unit, one of {', '.join(STRESS_UNITS)}",
     ),
 }
-"""Beyond these numbers no label makes sense; their unit, and what may be wrong."""
+"""Beyond these numbers no label makes sense; their unit, and what may be wrong.
+
+A stress whose unit is known may be a hundred times as large, as in a cell that is
+compressed to a half.
+"""
 
 _NAMES: dict[Kind, re.Pattern[str]] = {
     "energy": re.compile(
@@ -239,6 +243,8 @@ def check(
     structures: Sequence[ase.Atoms],
     values: Sequence[np.ndarray | None],
     source: str,
+    *,
+    unit_is_known: bool = False,
 ) -> None:
     """Refuse labels that are not finite, of the wrong shape or absurdly large.
 
@@ -246,6 +252,7 @@ def check(
         StructureError: names the structures.
     """
     largest, unit, remedy = LARGEST[kind]
+    largest *= 100.0 if unit_is_known else 1.0
     wrong: list[str] = []
     for index, (atoms, value) in enumerate(zip(structures, values, strict=True)):
         if value is None:
