@@ -1,1 +1,1 @@
-"""Potentials learned from quantum data."""
+"""Learn potentials from quantum-mechanical data."""
