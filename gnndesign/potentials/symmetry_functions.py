@@ -45,12 +45,13 @@ from gnndesign.potentials.descriptors import (
     check_elements,
     check_positive,
 )
-from gnndesign.potentials.radial import PolynomialEnvelope
+from gnndesign.potentials.radial_functions import RadialFunctions
 
 LAMBDAS = (-1, 1)
 """Signs λ of the angular functions: bent and straight."""
 
-_CUTOFF_FUNCTION = PolynomialEnvelope(p=3)
+_CUTOFF_FUNCTION = (1.0, 0.0, 0.0, -10.0, 15.0, -6.0)
+"""f as a polynomial of r / cutoff: (15 x - 6 x² - 10) x³ + 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,28 +202,20 @@ def symmetry_functions(
     edges = edges.within(batch, shape.cutoff)
     table = NeighborTable.of(edges.centers, batch.n_atoms)
     vectors = edges.vectors(batch)
-    gaussians = _gaussians_of(shape, vectors.norm(dim=-1)).to(dtype)
+    functions = _radial_functions(shape, vectors.dtype, vectors.device)
+    gaussians = functions(vectors.norm(dim=-1), dtype)
     radial, angular = gaussians.split([shape.n_radial, shape.n_angular], 1)
     weights = _channel_weights(shape, species, vectors).index_select(0, edges.neighbors)
     weights = weights.to(dtype)
     sums = table.fill(weights).mT @ table.fill(radial)
     if not shape.n_angular:
         return sums.flatten(1)
-    harmonics = spherical_harmonics(max(shape.zeta), vectors).to(dtype)
+    harmonics = spherical_harmonics(max(shape.zeta), vectors.to(dtype))
     density = (weights.unsqueeze(2) * angular.unsqueeze(1)).flatten(1)
     moments = table.fill(density).mT @ table.fill(harmonics)
     moments = moments.unflatten(1, (shape.n_channels, shape.n_angular))
     squares = table.fill(weights**2).mT @ table.fill(angular**2)
     return torch.cat([sums.flatten(1), _angular(shape, moments, squares)], 1)
-
-
-def _gaussians_of(
-    shape: BehlerParrinelloParameters, distances: Float[Tensor, " n_edges"]
-) -> Float[Tensor, "n_edges n_gaussians"]:
-    eta, shift = _gaussian_constants(shape, distances.dtype, distances.device)
-    r = distances.unsqueeze(1)
-    envelope = _CUTOFF_FUNCTION(r, shape.cutoff)
-    return torch.exp(-eta * (r - shift) ** 2) * envelope
 
 
 def _channel_weights(
@@ -261,16 +254,13 @@ def _angular(
 
 
 @cache
-def _gaussian_constants(
+def _radial_functions(
     shape: BehlerParrinelloParameters, dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    # A tensor that is made in inference mode could not be used outside of it.
-    with torch.inference_mode(mode=False):
-        eta, shift = shape.gaussians()
-        return (
-            torch.tensor(eta, dtype=dtype, device=device),
-            torch.tensor(shift, dtype=dtype, device=device),
-        )
+) -> RadialFunctions:
+    eta, centers = shape.gaussians()
+    envelope = np.array(_CUTOFF_FUNCTION)[:, None]
+    like = torch.empty(0, dtype=dtype, device=device)
+    return RadialFunctions.of(eta, centers, envelope, shape.cutoff, None, like)
 
 
 @cache
