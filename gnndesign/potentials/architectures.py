@@ -13,7 +13,11 @@ from torch import nn
 
 from gnndesign.errors import ParameterError
 from gnndesign.potentials.base import Card
-from gnndesign.potentials.trainable import TrainablePotential, count_parameters
+from gnndesign.potentials.trainable import (
+    TrainablePotential,
+    count_parameters,
+    weights_checksum,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +202,7 @@ def untrained_card(kind: Architecture, network: nn.Module, shape: Any) -> Card:
         n_parameters=count_parameters(network),
         elements=tuple(sorted(shape.elements)),
         cutoff=shape.cutoff,
-        checksum="untrained",
+        checksum=weights_checksum(network, shape),
         citation=kind.citation,
         notes=("Not trained: its numbers mean nothing.",),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -85,6 +86,15 @@ def count_parameters(network: nn.Module) -> int:
         for name, weight in network.named_parameters()
         if not name.endswith(FIXED_WEIGHTS)
     )
+
+
+def weights_checksum(network: nn.Module, parameters: Any) -> str:
+    """SHA-256 of a network's shape and weights."""
+    digest = sha256(repr(parameters).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)

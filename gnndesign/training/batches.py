@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
 from gnndesign.errors import StructureError
 from gnndesign.neighbors import NeighborList, find_neighbors
-from gnndesign.potentials.input_checks import refuse_overlap
-from gnndesign.potentials.trainable import TrainablePotential
+from gnndesign.potentials.base import EnergyModel
+from gnndesign.potentials.input_checks import OVERLAP_REACH, refuse_overlap
 from gnndesign.training.dataset import Dataset
+from gnndesign.training.rotations import rotated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +69,11 @@ class LabeledBatch:
     def turned(self, rotations: Float[Tensor, "n_systems 3 3"]) -> LabeledBatch:
         """Each structure and its labels turned: v -> R v."""
         batch, labels = self.batch, self.labels
+        rotations = rotations.to(batch.cell)
         of_atom = rotations[batch.system_index]
         return replace(
             self,
-            batch=batch.with_geometry(
-                positions=torch.einsum("nij,nj->ni", of_atom, batch.positions),
-                cell=batch.cell @ rotations.mT,
-            ),
+            batch=rotated(batch, rotations),
             labels=Labels(
                 energy=labels.energy,
                 forces=torch.einsum("nij,nj->ni", of_atom, labels.forces),
@@ -96,11 +94,9 @@ class TrainingSet:
             take; its place in the data set is named.
     """
 
-    def __init__(
-        self, dataset: Dataset, potential: TrainablePotential[torch.nn.Module]
-    ) -> None:
+    def __init__(self, dataset: Dataset, potential: EnergyModel) -> None:
         self.dataset = dataset
-        cutoff = float(potential.parameters.cutoff)
+        cutoff = potential.cutoff or OVERLAP_REACH
         self.parts: list[LabeledBatch] = []
         for index, atoms in enumerate(dataset.structures):
             try:
@@ -147,14 +143,6 @@ class TrainingSet:
         """All of them, in their order."""
         for places in self.batches_of(range(len(self)), edges_per_batch):
             yield self.batch(places)
-
-
-def random_rotations(
-    n: int, generator: np.random.Generator, device: torch.device
-) -> Float[Tensor, "n 3 3"]:
-    """(n, 3, 3) rotations, uniform over all."""
-    matrices = Rotation.random(n, rng=generator).as_matrix()
-    return torch.as_tensor(matrices, device=device).reshape(n, 3, 3)
 
 
 def _labels(dataset: Dataset, index: int, device: torch.device) -> Labels:

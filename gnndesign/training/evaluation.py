@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,8 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from gnndesign.neighbors import find_neighbors
-from gnndesign.batch import AtomicBatch
 from gnndesign.potentials.base import Potential, Slopes
 from gnndesign.potentials.trainable import TrainablePotential
 from gnndesign.training.batches import LabeledBatch, TrainingSet
@@ -42,7 +41,15 @@ class Errors:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it: None for NaN."""
-        return {k: None if v != v else v for k, v in asdict(self).items()}  # noqa: PLR0124
+        return {k: None if math.isnan(v) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Errors:
+        """Back from `to_dict`."""
+        numbers: dict[str, Any] = {
+            k: math.nan if v is None else v for k, v in data.items()
+        }
+        return cls(**numbers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +128,7 @@ def evaluate(potential: Potential, dataset: Dataset) -> Parity:
     return _parity(pieces)
 
 
-def evaluate_set(
-    potential: TrainablePotential[Any], structures: TrainingSet
-) -> Parity:
+def evaluate_set(potential: TrainablePotential[Any], structures: TrainingSet) -> Parity:
     """What a potential in training says, without building its fast form."""
     with_strain = bool(np.isfinite(structures.dataset.stress).any())
 

@@ -10,7 +10,6 @@ that a person would find equally bad, so weights of order one are balanced.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -31,7 +30,7 @@ FORCE_UNIT = 0.1
 STRESS_UNIT = 1.0 / EV_PER_A3_TO_GPA
 """eV/Å³, 1 GPa."""
 
-Weight = float | tuple[float, float]
+Weight = float | tuple[float, ...]
 """A number, or its values at the start and at the end of training, between which it
 goes geometrically."""
 
@@ -51,7 +50,7 @@ class Loss:
     energy: Weight = 1.0
     forces: Weight = 1.0
     stress: Weight = 0.1
-    kind: Literal["mse", "mae", "huber"] = "mse"
+    kind: str = "mse"
     huber_delta: float = 1.0
 
     def __post_init__(self) -> None:
@@ -113,6 +112,21 @@ class Loss:
             if weight > 0 and error.numel():
                 total = total + weight * self._mean(error / unit)
         return total
+
+    def score(self, energy: Tensor, forces: Tensor, stress: Tensor) -> float:
+        """The loss of errors, with the weights at the end of training.
+
+        Args:
+            energy: (n,) eV an atom.
+            forces: (n,) eV/Å.
+            stress: (n,) eV/Å³.
+        """
+        parts = zip(
+            self.weights(1.0),
+            (energy / ENERGY_UNIT, forces / FORCE_UNIT, stress / STRESS_UNIT),
+            strict=True,
+        )
+        return sum(w * float(self._mean(x)) for w, x in parts if w and x.numel())
 
     def _mean(self, x: Tensor) -> Tensor:
         if self.kind == "mse":

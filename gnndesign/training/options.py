@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
 
 from gnndesign.errors import ParameterError
 from gnndesign.training.loss import Loss
@@ -45,10 +44,10 @@ class Training:
     epochs: int = 200
     batch_size: int = 4
     learning_rate: float = 2e-3
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: str = "adam"
     weight_decay: float = 0.0
     warmup_epochs: float = 1.0
-    decay: Literal["cosine", "exponential", "none"] = "cosine"
+    decay: str = "cosine"
     final_learning_rate: float = 0.01
     ema: float = 0.99
     gradient_clip: float | None = 10.0
@@ -59,7 +58,7 @@ class Training:
     penalty_steps: int = 3
     frozen: tuple[str, ...] = ()
     seed: int = 0
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: str = "float32"
     calibrate: bool = True
 
     def __post_init__(self) -> None:
@@ -74,8 +73,10 @@ class Training:
             ),
             (
                 0 < self.final_learning_rate <= 1,
-                "final_learning_rate as a fraction of the largest, got "
-                f"{self.final_learning_rate}",
+                (
+                    "final_learning_rate as a fraction of the largest, got "
+                    f"{self.final_learning_rate}"
+                ),
             ),
             (self.warmup_epochs >= 0, f"warmup_epochs >= 0, got {self.warmup_epochs}"),
             (self.weight_decay >= 0, f"weight_decay >= 0, got {self.weight_decay}"),
@@ -90,8 +91,10 @@ class Training:
             ),
             (
                 self.symmetry_penalty >= 0 and self.penalty_steps >= 0,
-                "symmetry_penalty and penalty_steps >= 0, got "
-                f"{self.symmetry_penalty} and {self.penalty_steps}",
+                (
+                    "symmetry_penalty and penalty_steps >= 0, got "
+                    f"{self.symmetry_penalty} and {self.penalty_steps}"
+                ),
             ),
             (0 <= self.seed < 2**63, f"0 <= seed < 2**63, got {self.seed}"),
             (

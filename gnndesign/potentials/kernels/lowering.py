@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from hashlib import sha256
 
 import torch
 from jaxtyping import Float
@@ -34,6 +33,7 @@ from gnndesign.potentials.equivariant import (
 )
 from gnndesign.potentials.irreps import Gate, Linear
 from gnndesign.potentials.radial import XPLOREnvelope
+from gnndesign.potentials.trainable import weights_checksum
 
 Matrices = Mapping[Irrep, Float[ndarray, "_channels_in _channels_out"]]
 """One matrix an irrep, to be multiplied from the right."""
@@ -160,7 +160,7 @@ def lower(
         readout=readout[:, 0],
         scale=_array(network.scale),
         shift=_array(network.shift),
-        digest=_digest(network, parameters),
+        digest=weights_checksum(network, parameters),
     )
 
 
@@ -243,14 +243,6 @@ def _moments(gate: Gate) -> dict[Irrep, float]:
         ir: TANH_FACTOR if ir.l == 0 and ir.p == -1 else SILU_FACTOR
         for ir in gate.after
     }
-
-
-def _digest(network: EquivariantNetwork, parameters: EquivariantParameters) -> str:
-    digest = sha256(repr(parameters).encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _array(tensor: Tensor) -> ndarray:
