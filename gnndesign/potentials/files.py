@@ -205,7 +205,9 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[Any, dict[str, Tensor]]:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata: Mapping[str, str] = file.metadata() or {}
             names = file.keys() if with_tensors else ()
-            tensors = {name: file.get_tensor(name) for name in names}
+            # In memory of its own a tensor is aligned as before; where it is not, the
+            # last bit of a matrix product may change.
+            tensors = {name: file.get_tensor(name).clone() for name in names}
         description = json.loads(metadata.get(_ENTRY, "null"))
     except (safetensors.SafetensorError, OSError, ValueError, RecursionError) as error:
         first = str(error).partition("\n")[0]

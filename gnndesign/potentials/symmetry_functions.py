@@ -44,6 +44,7 @@ from gnndesign.potentials.descriptors import (
     NeighborTable,
     check_elements,
     check_positive,
+    check_widths,
 )
 from gnndesign.potentials.radial_functions import RadialFunctions
 
@@ -119,10 +120,7 @@ class BehlerParrinelloParameters:
                 "Wanted one or more different exponents zeta for the angular "
                 f"functions, got {self.zeta}."
             )
-        if any(width < 1 for width in self.hidden):
-            raise ParameterError(
-                f"Wanted hidden layers of one or more neurons, got {self.hidden}."
-            )
+        check_widths(self.hidden)
 
     @property
     def n_radial(self) -> int:
