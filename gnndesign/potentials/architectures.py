@@ -131,6 +131,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         module="naive",
         parameters="NaiveParameters",
         network="NaiveNetwork",
+        potential="NaivePotential",
     ),
     "direct-force": Architecture(
         title="Invariant message passing with a direct-force head (negative control)",
