@@ -81,7 +81,7 @@ def test_any_other_structure_is_refused_and_it_is_said_why(structure, words):
 
 
 def test_the_place_of_another_molecule_in_a_list_is_said():
-    with pytest.raises(StructureError, match="Structure 1: .* got CH4"):
+    with pytest.raises(StructureError, match=r"Structure 1: .* got CH4"):
         of_benzene().compute([benzene(), molecule("CH4")])
 
 
