@@ -138,3 +138,16 @@ def test_forces_can_be_trained_where_an_atom_has_no_neighbors():
     (labels.positions**2).sum().backward()
     for weight in potential.network.parameters():
         assert weight.grad is None or bool(torch.isfinite(weight.grad).all())
+
+
+@pytest.mark.parametrize("name", ["invariant", "unconstrained", "direct-force"])
+def test_what_a_neighbor_does_ends_as_the_third_power_or_more_of_the_way_left(
+    name,
+):
+    # So the energy is smooth at the cutoff, up to its second derivative.
+    potential = double(["Si"], name, cutoff=5.0)
+    pairs = [ase.Atoms("Si2", [[0, 0, 0], [5.0 - h, 0, 0]]) for h in (0.2, 0.1, -1)]
+    energy = potential.compute(pairs).energy
+    far, near = abs(float(energy[0] - energy[2])), abs(float(energy[1] - energy[2]))
+    assert far > 1e-9
+    assert far > 6.5 * near
