@@ -1,11 +1,13 @@
-"""What an equivariant potential sees: features of atoms by layer, and how far they reach.
+"""What a network sees: features of atoms by layer, and how far they reach.
 
 Energies of single atoms are in every `Prediction`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import ase
 import torch
@@ -17,6 +19,7 @@ from gnndesign.errors import ParameterError
 from gnndesign.neighbors import find_neighbors
 from gnndesign.potentials.equivariant import EquivariantPotential
 from gnndesign.potentials.irreps import Features
+from gnndesign.potentials.trainable import TrainablePotential
 
 
 def node_features(
@@ -54,19 +57,23 @@ def norms_by_l(features: Features) -> Mapping[int, Float[Tensor, "n_atoms _chann
     return {l: torch.cat(parts, -1) for l, parts in sorted(collected.items())}
 
 
-def receptive_radius(potential: EquivariantPotential) -> float:
-    """Å; no atom farther away than this changes an atom's energy: layers times cutoff."""
-    n_layers = len(potential.network.interactions)
-    return n_layers * potential.parameters.cutoff
+def receptive_radius(potential: TrainablePotential[Any]) -> float:
+    """Å; no atom farther away than this changes an atom's energy: rounds times cutoff.
+
+    Infinite where the energy is one of all atoms together (`is_extensive` is false).
+    """
+    if not potential.is_extensive:
+        return math.inf
+    return potential.network.n_rounds * potential.parameters.cutoff
 
 
 def receptive_field(
-    potential: EquivariantPotential, atoms: ase.Atoms, atom: int
+    potential: TrainablePotential[Any], atoms: ase.Atoms, atom: int
 ) -> Bool[Tensor, " n_atoms"]:
     """(n_atoms,) which atoms the energy of `atom` depends on, itself among them.
 
-    Those reached by as many steps from neighbor to neighbor as there are layers; of a
-    periodic structure, those with an image that is.
+    Those reached by as many steps from neighbor to neighbor as there are rounds of
+    messages; of a periodic structure, those with an image that is.
 
     Raises:
         ParameterError: there is no such atom.
@@ -77,9 +84,11 @@ def receptive_field(
             f"Wanted an atom of 0 to {len(atoms) - 1}, got {atom}. Choose one of these."
         )
     batch = AtomicBatch.from_atoms(atoms, device=potential.device)
-    edges = find_neighbors(batch, potential.parameters.cutoff)
     reached = torch.zeros(len(atoms), dtype=torch.bool, device=potential.device)
     reached[atom] = True
-    for _ in potential.network.interactions:
+    if not potential.is_extensive:
+        return torch.ones_like(reached)
+    edges = find_neighbors(batch, potential.parameters.cutoff)
+    for _ in range(potential.network.n_rounds):
         reached[edges.neighbors[reached[edges.centers]]] = True
     return reached

@@ -135,6 +135,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         module="naive",
         parameters="NaiveParameters",
         network="NaiveNetwork",
+        potential="NaivePotential",
     ),
     "direct-force": Architecture(
         title="Invariant message passing with a direct-force head (negative control)",

@@ -213,6 +213,11 @@ class EquivariantNetwork(nn.Module):
         self.scale = nn.Parameter(torch.ones(n_species), requires_grad=False)
         self.shift = nn.Parameter(torch.zeros(n_species), requires_grad=False)
 
+    @property
+    def n_rounds(self) -> int:
+        """How often atoms hear from their neighbors."""
+        return len(self.interactions)
+
     def layers(
         self,
         species: Int[Tensor, " n_atoms"],

@@ -37,6 +37,8 @@ class AtomicNetwork(nn.Module):
         shift: (n_species,) eV.
         is_equivariant, is_mirror_symmetric, is_translation_invariant,
             is_permutation_invariant, is_extensive: what it promises; see `Potential`.
+        n_rounds: how many steps from neighbor to neighbor away an atom may be that
+            changes an atomic energy; one where neighbors alone are looked at.
     """
 
     is_equivariant: ClassVar[bool] = True
@@ -44,6 +46,7 @@ class AtomicNetwork(nn.Module):
     is_translation_invariant: ClassVar[bool] = True
     is_permutation_invariant: ClassVar[bool] = True
     is_extensive: ClassVar[bool] = True
+    n_rounds: int = 1
 
     def __init__(self, n_species: int) -> None:
         super().__init__()

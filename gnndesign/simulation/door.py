@@ -7,7 +7,7 @@ from typing import Any
 
 import ase
 
-from gnndesign.batch import check_usable, name_of
+from gnndesign.batch import AtomicBatch, check_usable, name_of
 from gnndesign.errors import StructureError, UnsupportedElementError
 from gnndesign.potentials.base import Potential
 from gnndesign.simulation.base import AtomData, Stepper
@@ -29,7 +29,7 @@ def let_in(
             found[index] = error
             continue
         try:
-            potential.card.check_elements(atoms.numbers.tolist())
+            potential.check_elements(AtomicBatch.from_atoms(atoms))
             stepper.refuse(atoms)
             prepared[index] = stepper.prepare(atoms)
             AtomData.from_atoms([prepared[index]])

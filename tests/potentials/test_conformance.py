@@ -10,6 +10,7 @@ from ase.calculators.lj import LennardJones as ASELennardJones
 
 from gnndesign.potentials import conformance
 from gnndesign.potentials.adapters.ase import ASEPotential
+from gnndesign.potentials.architectures import new_potential
 from gnndesign.potentials.base import EnergyModel
 from gnndesign.potentials.conformance import CHECKS
 from gnndesign.potentials.lennard_jones import LennardJones
@@ -91,16 +92,37 @@ def test_ase_lennard_jones_conforms(check):
     check(ASEPotential(calculator), ARGON)
 
 
+FLATTENED = {"atomic_numbers": (6, 6, 8, 1, 1, 1, 1, 1, 1)}
+NETWORKS = {
+    "invariant": {},
+    "unconstrained": {},
+    "direct-force": {},
+    "naive": FLATTENED,
+}
+
+
+@every_check
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_with_random_weights_conform(check, name, dtype):
+    ethanol = [distorted(molecule("CH3CH2OH"), seed=k) for k in (2, 3)]
+    structures = ethanol if name == "naive" else [*MATTER, SLAB]
+    numbers = sorted({int(n) for atoms in structures for n in atoms.numbers})
+    potential = new_potential(name, numbers, **NETWORKS[name])
+    potential.network.to(dtype)
+    check(potential, structures)
+
+
 class Broken(EnergyModel):
-    """A Lennard-Jones that breaks one promise, by name."""
+    """A Lennard-Jones that breaks one promise, by name, or says it does ("is_...")."""
 
     def __init__(self, defect):
         self.defect = defect
         self.inner = LennardJones()
         self.card, self.device = self.inner.card, self.inner.device
         self.cutoff = self.inner.cutoff
-        if defect == "declares what it does not lack":
-            self.is_mirror_symmetric = False
+        if defect.startswith("is_"):
+            setattr(self, defect, False)  # which it does not lack
 
     def atomic_energies(self, batch, edges):
         vectors = edges.vectors(batch)
@@ -126,6 +148,8 @@ class Broken(EnergyModel):
             case "edges":
                 pair = vectors.norm(dim=-1) ** -6
                 extra = torch.zeros_like(energy).index_add(0, i, pair)
+            case "size":
+                extra = 1e-4 * batch.atoms_per_system[batch.system_index]
             case "batch":
                 extra = (energy.sum() - energy.detach()) * 1e-3
             case "input":
@@ -148,7 +172,15 @@ class Broken(EnergyModel):
         ("batch", conformance.check_no_pull_between_structures),
         ("batch", conformance.check_batch_equals_singles),
         ("input", conformance.check_input_is_kept),
-        ("declares what it does not lack", conformance.check_inversion),
+        ("size", conformance.check_extensivity),
+        ("is_mirror_symmetric", conformance.check_inversion),
+        ("is_equivariant", conformance.check_rotation),
+        ("is_translation_invariant", conformance.check_translation),
+        ("is_permutation_invariant", conformance.check_permutation),
+        ("is_extensive", conformance.check_extensivity),
+        ("is_extensive", conformance.check_one_atom),
+        ("is_conservative", conformance.check_forces_are_the_gradient),
+        ("is_conservative", conformance.check_stress_is_the_strain_derivative),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )

@@ -7,9 +7,10 @@
 A check takes a potential and a few structures that it knows the elements of (best a
 distorted crystal and a distorted molecule: where symmetry makes a force zero, nothing
 is tested) and raises AssertionError when the promise is broken. What a potential lacks
-it declares (`is_equivariant`, `is_mirror_symmetric`, `needs_neighbors`); the check then
-asks that it be lacking, so that no declaration outlives its reason. Magnetic moments
-are declared where they are there (`has_magnetic_moments`).
+it declares (`is_equivariant`, `is_mirror_symmetric`, `is_translation_invariant`,
+`is_permutation_invariant`, `is_extensive`, `is_conservative`, `needs_neighbors`); the
+check then asks that it be lacking, so that no declaration outlives its reason. Magnetic
+moments are declared where they are there (`has_magnetic_moments`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from gnndesign.potentials.conformance.derivatives import (
     check_stress_is_the_strain_derivative,
 )
 from gnndesign.potentials.conformance.symmetries import (
+    check_extensivity,
     check_inversion,
     check_permutation,
     check_rotation,
@@ -42,6 +44,7 @@ __all__ = [
     "CHECKS",
     "check_batch_equals_singles",
     "check_edges_beyond_the_cutoff",
+    "check_extensivity",
     "check_forces_are_the_gradient",
     "check_input_is_kept",
     "check_inversion",
@@ -62,6 +65,7 @@ CHECKS: tuple[Callable[[Potential, Structures], None], ...] = (
     check_translation,
     check_rotation,
     check_inversion,
+    check_extensivity,
     check_forces_are_the_gradient,
     check_stress_is_the_strain_derivative,
     check_smooth,

@@ -103,22 +103,21 @@ def check_no_pull_between_structures(
 
 
 def check_one_atom(potential: Potential, structures: Structures) -> None:
-    """An atom alone feels nothing, in a vacuum, among others, and in a small cell."""
+    """An atom alone feels nothing, in a vacuum, among others, and in a small cell.
+
+    A potential that is not extensive, by declaration, refuses it.
+    """
     symbol = structures[0].symbols[0]
     tolerance = TOLERANCE[potential.dtype]
     lattice = 1.9 * covalent_radii[structures[0].numbers[0]]
     crystal = ase.Atoms(symbol, cell=[lattice] * 3, pbc=True)
     cases: list[list[ase.Atoms]] = [[crystal]]
     lonely = ase.Atoms(symbol)
+    if not potential.is_extensive:
+        _require_refusal(potential, lonely, "an atom alone")
+        return
     if potential.needs_neighbors:
-        try:
-            potential.compute(lonely)
-        except StructureError:
-            pass
-        else:
-            require(
-                potential, "an atom out of reach is refused, as declared", kept=False
-            )
+        _require_refusal(potential, lonely, "an atom out of reach")
     else:
         cases += [[lonely], [lonely, structures[0], crystal, lonely]]
     for case in cases:
@@ -175,6 +174,14 @@ def check_edges_beyond_the_cutoff(potential: Potential, structures: Structures) 
         potential.predict(batch, find_neighbors(batch, potential.cutoff)),
         "pairs beyond the cutoff",
     )
+
+
+def _require_refusal(potential: Potential, atoms: ase.Atoms, what: str) -> None:
+    try:
+        potential.compute(atoms)
+    except StructureError:
+        return
+    require(potential, f"{what} is refused, as declared", kept=False)
 
 
 def _predict(potential: Potential, batch: AtomicBatch) -> Prediction:

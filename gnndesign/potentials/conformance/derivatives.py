@@ -9,7 +9,12 @@ from scipy.linalg import expm
 
 from gnndesign.potentials.base import Potential, Prediction
 from gnndesign.potentials.conformance.copies import free_copy, transformed
-from gnndesign.potentials.conformance.tolerance import TOLERANCE, Structures, close
+from gnndesign.potentials.conformance.tolerance import (
+    TOLERANCE,
+    Structures,
+    close,
+    lacking,
+)
 
 _PLACES = np.linspace(-1.0, 1.0, 11)
 """Where on a short path energies and forces are asked for, in steps."""
@@ -41,13 +46,8 @@ def check_forces_are_the_gradient(potential: Potential, structures: Structures) 
             forces = forces.reshape(len(path), *direction.shape)
             pull = -_WEIGHTS @ np.einsum("ni,kni->k", direction, forces) / 2.0
             slope = (energy[-1] - energy[0]) / (2.0 * tolerance.step)
-            close(
-                potential,
-                f"forces of {atoms.symbols} are minus the slope of the energy, an atom",
-                pull / len(atoms),
-                slope / len(atoms),
-                tolerance.gradient,
-            )
+            what = f"forces of {atoms.symbols} and minus the slope of the energy"
+            _same_slope(potential, atoms, what, pull, slope)
 
 
 def check_stress_is_the_strain_derivative(
@@ -70,34 +70,34 @@ def check_stress_is_the_strain_derivative(
             volume = np.array([copy.cell.volume for copy in path])
             virial = _WEIGHTS @ (volume * np.einsum("ij,kij->k", strain, stress)) / 2.0
             slope = (energy[-1] - energy[0]) / (2.0 * tolerance.step)
-            close(
-                potential,
-                f"stress of {atoms.symbols} is the slope of the energy, an atom",
-                virial / len(atoms),
-                slope / len(atoms),
-                tolerance.gradient,
-            )
+            what = f"stress of {atoms.symbols} and the slope of the energy"
+            _same_slope(potential, atoms, what, virial, slope)
 
 
 def check_smooth(potential: Potential, structures: Structures) -> None:
     """Two dimers pulled apart: energy is the integral of force, also at the cutoff.
 
     The pair that faces each other goes through the whole range and beyond the cutoff;
-    every change of the energy must be accounted for by the force on the way.
+    every change of the energy must be accounted for by the force on the way. Where
+    forces are no gradient, by declaration, they and the energy must have no step at
+    the cutoff. A potential that is not extensive knows no dimers.
     """
+    if not potential.is_extensive:
+        return
     number = int(structures[0].numbers[0])
     reach = potential.card.cutoff or 8.0
     distances = np.linspace(0.6 * reach, reach + 0.3, 81)
     energy, pull = _pulled_apart(potential, number, distances)
     third = (distances[1] - distances[0]) / 3.0
     work = third * (pull[:-2:2] + 4.0 * pull[1:-1:2] + pull[2::2])
-    close(
-        potential,
-        f"the energy of two {chemical_symbols[number]} dimers has no step",
-        np.diff(energy[::2]),
-        -work,
-        LARGEST_JUMP,
-    )
+    if potential.is_conservative:
+        close(
+            potential,
+            f"the energy of two {chemical_symbols[number]} dimers has no step",
+            np.diff(energy[::2]),
+            -work,
+            LARGEST_JUMP,
+        )
     if potential.card.cutoff is None:
         return
     tolerance = TOLERANCE[potential.dtype]
@@ -117,6 +117,18 @@ def check_smooth(potential: Potential, structures: Structures) -> None:
         pull[1:],
         tolerance.forces,
     )
+
+
+def _same_slope(
+    potential: Potential, atoms: ase.Atoms, what: str, got: float, wanted: float
+) -> None:
+    """By atom; where forces and stress are declared to be no gradient, another."""
+    got, wanted = got / len(atoms), wanted / len(atoms)
+    limit = TOLERANCE[potential.dtype].gradient
+    if not potential.is_conservative:
+        lacking(potential, what, got, wanted, limit)
+        return
+    close(potential, f"{what}, an atom", got, wanted, limit)
 
 
 def _host(prediction: Prediction) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

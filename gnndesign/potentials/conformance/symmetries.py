@@ -1,28 +1,38 @@
-"""Promises about symmetry: numbering, place, direction and handedness of a structure."""
+"""Promises about symmetry: numbering, place, direction, handedness, size."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import ase
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from gnndesign.errors import StructureError
 from gnndesign.potentials.base import Potential, Prediction
-from gnndesign.potentials.conformance.copies import transformed
+from gnndesign.potentials.conformance.copies import free_copy, transformed
 from gnndesign.potentials.conformance.tolerance import (
     TOLERANCE,
     Structures,
-    require,
+    lacking,
     same,
+    same_energy,
 )
+
+_OUT_OF_REACH = 40.0
+"""Å, between molecules, for a potential that does not say how far it sees."""
 
 
 def check_permutation(potential: Potential, structures: Structures) -> None:
-    """The order of the atoms has no meaning."""
+    """The order of the atoms has no meaning.
+
+    Where it has one, by declaration, atoms change places with those of their element.
+    """
+    invariant = potential.is_permutation_invariant
     rng = np.random.default_rng(1)
-    orders = [rng.permutation(len(atoms)) for atoms in structures]
+    orders = [_shuffled(atoms, rng, by_element=not invariant) for atoms in structures]
     shuffled = potential.compute(
         [atoms[order] for atoms, order in zip(structures, orders, strict=True)]
     )
@@ -43,6 +53,10 @@ def check_permutation(potential: Potential, structures: Structures) -> None:
         stress=original.stress,
         magnetic_moments_muB=reordered(original.magnetic_moments_muB),
     )
+    if not invariant:
+        what = "energies of atoms in another order"
+        _other_energy(potential, what, shuffled, expected)
+        return
     same(potential, structures, shuffled, expected, "atoms in another order")
 
 
@@ -52,13 +66,12 @@ def check_translation(potential: Potential, structures: Structures) -> None:
     for atoms in moved:
         atoms.translate([1.234, -5.678, 3.21])
         atoms.wrap()
-    same(
-        potential,
-        structures,
-        potential.compute(moved),
-        potential.compute(list(structures)),
-        "structures moved and wrapped",
-    )
+    got, expected = potential.compute(moved), potential.compute(list(structures))
+    if not potential.is_translation_invariant:
+        what = "energies of structures elsewhere"
+        _other_energy(potential, what, got, expected)
+        return
+    same(potential, structures, got, expected, "structures moved and wrapped")
 
 
 def check_rotation(potential: Potential, structures: Structures) -> None:
@@ -102,13 +115,53 @@ def _check_orthogonal(
     if declared:
         same(potential, structures, got, expected, f"structures {how}")
         return
-    if potential.dtype is not torch.float64:
-        return  # The lack may be smaller than rounding.
-    lacking = not torch.allclose(
-        got.energy, expected.energy, rtol=0.0, atol=TOLERANCE[torch.float64].energy
-    )
-    require(
-        potential,
-        f"structures {how} differ, as declared; now that they do not, declare it",
-        kept=lacking,
-    )
+    _other_energy(potential, f"energies of structures {how}", got, expected)
+
+
+def check_extensivity(potential: Potential, structures: Structures) -> None:
+    """Twice a structure has twice its energy: a supercell, or two out of reach.
+
+    A potential that is not extensive, by declaration, refuses twice a structure or has
+    another energy for it.
+    """
+    doubles = [_twice(potential, atoms) for atoms in structures]
+    found = potential.compute(list(structures))
+    expected = replace(found, energy=2.0 * found.energy)
+    if potential.is_extensive:
+        got = potential.compute(doubles).energy
+        same_energy(potential, doubles, got, expected.energy, "of twice a structure")
+        return
+    try:
+        got = potential.compute(doubles)
+    except StructureError:
+        return
+    _other_energy(potential, "energies of twice a structure", got, expected)
+
+
+def _other_energy(
+    potential: Potential, what: str, got: Prediction, expected: Prediction
+) -> None:
+    limit = TOLERANCE[torch.float64].energy
+    lacking(potential, what, got.energy, expected.energy, limit)
+
+
+def _twice(potential: Potential, atoms: ase.Atoms) -> ase.Atoms:
+    copy = free_copy(atoms)
+    if atoms.pbc.any():
+        return copy.repeat(np.where(np.arange(3) == np.argmax(atoms.pbc), 2, 1))
+    other = copy.copy()
+    away = np.ptp(atoms.positions[:, 0]) + (potential.cutoff or _OUT_OF_REACH)
+    other.positions[:, 0] += 2.0 * away
+    return copy + other
+
+
+def _shuffled(
+    atoms: ase.Atoms, rng: np.random.Generator, *, by_element: bool
+) -> np.ndarray:
+    if not by_element:
+        return rng.permutation(len(atoms))
+    order = np.arange(len(atoms))
+    for number in np.unique(atoms.numbers):
+        places = np.flatnonzero(atoms.numbers == number)
+        order[places] = np.roll(places, 1)
+    return order

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import ase
 import numpy as np
 import torch
+from torch import Tensor
 
 from gnndesign.potentials.base import Potential, Prediction
 
@@ -101,8 +102,8 @@ def same(
 def same_energy(
     potential: Potential,
     structures: Structures,
-    got: torch.Tensor,
-    expected: torch.Tensor,
+    got: Tensor,
+    expected: Tensor,
     what: str,
 ) -> None:
     """Raise AssertionError unless two energies an atom agree within the tolerance."""
@@ -114,8 +115,8 @@ def same_energy(
 def close(
     potential: Potential,
     what: str,
-    got: float | np.ndarray | torch.Tensor,
-    expected: float | np.ndarray | torch.Tensor,
+    got: float | np.ndarray | Tensor,
+    expected: float | np.ndarray | Tensor,
     limit: float,
 ) -> None:
     """Raise AssertionError, with the worst place, where two arrays differ too much."""
@@ -130,6 +131,27 @@ def close(
         f"'{potential.card.name}': {what}: got {float(a[where]):.10g}, wanted "
         f"{float(b[where]):.10g} at {tuple(map(int, where))}; they differ by "
         f"{largest:.3g}, allowed is {limit:.3g} in {potential.dtype}."
+    )
+
+
+def lacking(
+    potential: Potential,
+    what: str,
+    got: float | Tensor,
+    expected: float | Tensor,
+    limit: float,
+) -> None:
+    """Raise AssertionError where a lack is declared of which nothing is to be seen.
+
+    Nothing is asked in float32, where a lack may be smaller than rounding.
+    """
+    if potential.dtype is not torch.float64:
+        return
+    difference = (torch.as_tensor(got) - torch.as_tensor(expected)).abs()
+    require(
+        potential,
+        f"{what} differ, as declared; now that they do not, declare it",
+        kept=float(difference.max()) > limit,
     )
 
 
