@@ -107,15 +107,20 @@ class DirectForcePotential(TrainablePotential[DirectForceNetwork]):
 
     def energy_and_slopes(self, batch: AtomicBatch, edges: NeighborList) -> Slopes:
         """Energies, and forces and stress of the force head."""
-        with torch.no_grad():
-            return self.labels(batch, edges, with_strain=True)
+        return self.labels(batch, edges, with_strain=True, create_graph=False)
 
     def labels(
-        self, batch: AtomicBatch, edges: NeighborList, *, with_strain: bool
+        self,
+        batch: AtomicBatch,
+        edges: NeighborList,
+        *,
+        with_strain: bool,
+        create_graph: bool = True,
     ) -> Slopes:
         """The same, differentiable with respect to the weights; strain comes for free."""
         del with_strain
-        found = self.network.slopes(self.species(batch), batch, edges)
+        with torch.set_grad_enabled(create_graph):
+            found = self.network.slopes(self.species(batch), batch, edges)
         kind = batch.positions.dtype
         return Slopes(
             atomic_energies=found.atomic_energies.to(kind),
