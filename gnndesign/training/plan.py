@@ -1,0 +1,128 @@
+"""`TrainingPlan`: a training as JSON, for jobs, the command line and provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from ase.data import chemical_symbols
+
+from gnndesign.errors import ParameterError
+from gnndesign.potentials.architectures import architecture, new_potential
+from gnndesign.potentials.catalog import load_potential
+from gnndesign.potentials.trainable import TrainablePotential
+from gnndesign.training.dataset import Dataset
+from gnndesign.training.dataset_files import load_dataset
+from gnndesign.training.loss import Loss
+from gnndesign.training.options import Training
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan:
+    """What is to be trained on what, and how.
+
+    Attributes:
+        data: file or folder of labelled structures, as `load_dataset` takes it.
+        validation: another one; None to take a part of `data`.
+        validation_share: that part.
+        split_by: "structure", or "group" to keep groups on one side.
+        split_seed: of the choice.
+        architecture: of a new network; None to go on from `start`.
+        shape: of a new network: options of `new_potential`.
+        elements: symbols that a new network shall know; empty for those of the data.
+        start: name or file of a potential to fine-tune; None for a new network.
+        seed: of a new network's weights.
+        options: fields of `Training` that are not the default; `loss` as a dict.
+
+    Raises:
+        ParameterError: neither an architecture nor a start, or both; or an option out
+            of range.
+    """
+
+    data: str
+    validation: str | None = None
+    validation_share: float = 0.1
+    split_by: str = "structure"
+    split_seed: int = 0
+    architecture: str | None = None
+    shape: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    elements: tuple[str, ...] = ()
+    start: str | None = None
+    seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "elements", tuple(self.elements))
+        if (self.architecture is None) == (self.start is None):
+            raise ParameterError(
+                "Wanted either an architecture for a new potential or one to start "
+                f"from, got {self.architecture!r} and {self.start!r}."
+            )
+        if self.architecture is not None:
+            architecture(self.architecture)
+        if not 0 < self.validation_share < 1:
+            raise ParameterError(
+                "Wanted a share of the data for validation between 0 and 1, got "
+                f"{self.validation_share}."
+            )
+        _ = self.training
+
+    @property
+    def training(self) -> Training:
+        """The options as `Training`."""
+        options = dict(self.options)
+        loss = options.pop("loss", {})
+        try:
+            return Training(loss=Loss(**loss), **options)
+        except TypeError as error:
+            raise ParameterError(f"Training has no such option: {error}.") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TrainingPlan:
+        """Back from `to_dict`."""
+        return cls(**data)
+
+    def load_data(self) -> tuple[Dataset, Dataset]:
+        """The structures to learn from, and those to choose the best epoch by.
+
+        Raises:
+            StructureError: a file cannot be read, or a label makes no sense.
+            ParameterError: too few structures to split.
+        """
+        data = load_dataset(Path(self.data))
+        if self.validation is not None:
+            return data, load_dataset(Path(self.validation))
+        rest, share = 1.0 - self.validation_share, self.validation_share
+        kept, aside = data.split([rest, share], seed=self.split_seed, by=self.split_by)
+        return kept, aside
+
+    def begin(
+        self, data: Dataset, device: torch.device | str = "cpu"
+    ) -> TrainablePotential[Any]:
+        """The potential before training.
+
+        Raises:
+            ParameterError: no such architecture, shape or potential, or one that
+                cannot be trained here.
+        """
+        if self.start is not None:
+            potential = load_potential(self.start, device)
+            if not isinstance(potential, TrainablePotential):
+                raise ParameterError(
+                    f"Wanted a potential that can be trained, got '{self.start}', whose "
+                    "weights stay in their package. Choose a SevenNet, or a file that "
+                    "save_potential wrote."
+                )
+            return potential
+        assert self.architecture is not None
+        symbols = self.elements or tuple(chemical_symbols[z] for z in data.elements)
+        return new_potential(
+            self.architecture, symbols, seed=self.seed, device=device, **self.shape
+        )
