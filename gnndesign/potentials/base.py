@@ -22,6 +22,8 @@ from gnndesign.potentials.input_checks import OVERLAP_REACH, refuse_overlap
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
+    from gnndesign.potentials.combine import SumPotential
+
 
 @state_class
 class Prediction:
@@ -215,6 +217,12 @@ class Potential(ABC):
             say: told what is going on when it takes long; else standard error is.
         """
         del say
+
+    def __add__(self, other: Potential) -> SumPotential:
+        """The sum of two potentials; see `combine.py`."""
+        from gnndesign.potentials.combine import combine
+
+        return combine(self, other)
 
     def as_calculator(self) -> Calculator:
         """This potential as an ASE calculator (energy, forces, stress, energies)."""
