@@ -26,6 +26,7 @@ class JobKind(StrEnum):
     RELAX = "relax"
     DYNAMICS = "dynamics"
     SEARCH = "search"
+    TRAIN = "train"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +36,12 @@ class JobSpec:
     Attributes:
         kind: what it does.
         title: what a person calls it.
-        structures: as `atoms_to_dict` gives them; empty for a search.
-        potential: a name that `load_potential` knows.
+        structures: as `atoms_to_dict` gives them; empty for a search or training.
+        potential: a name that `load_potential` knows; empty for a training.
         potential_checksum: of the weights; a job does not run on others.
         device: as `load_potential` takes it; None lets the worker choose.
-        parameters: of `relax`, `molecular_dynamics` or `search_compositions`.
+        parameters: of `relax`, `molecular_dynamics` or `search_compositions`, or a
+            `TrainingPlan`.
         versions: of the packages that matter, and of Python.
     """
 
@@ -57,7 +59,7 @@ class JobSpec:
         cls,
         kind: JobKind | str,
         *,
-        potential: str,
+        potential: str = "",
         structures: Sequence[ase.Atoms] = (),
         parameters: Mapping[str, Any],
         device: str | None = None,
@@ -79,7 +81,7 @@ class JobSpec:
             title=title or f"{kind} {formulas}{more}".strip(),
             structures=tuple(atoms_to_dict(atoms) for atoms in structures),
             potential=potential,
-            potential_checksum=potential_card(potential).checksum,
+            potential_checksum=potential and potential_card(potential).checksum,
             device=device,
             parameters=dict(parameters),
             versions={

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import Timeout
@@ -108,15 +109,30 @@ class Worker:
                 )
             )
 
+        last = Progress(done=before.done, total=before.total, message="Nothing to do.")
+        for last in self._steps(store, spec, control, say):
+            control.progress(last, device)
+        state = JobState.STOPPED if control.stopping else JobState.FINISHED
+        control.end(state, last.message)
+
+    def _steps(
+        self,
+        store: JobStore,
+        spec: JobSpec,
+        control: Control,
+        say: Callable[[str], None],
+    ) -> Iterator[Progress]:
+        if spec.kind is JobKind.TRAIN:
+            from gnndesign.jobs.training import run_training
+
+            say("Preparing the training.")
+            return run_training(store, spec, control)
+        device = str(choose_device(spec.device))
         say(f"Loading {spec.potential} on {device}.")
         potential = self._potential(spec, device)
         potential.prepare(say)
         task = run_search if spec.kind is JobKind.SEARCH else run_simulation
-        last = Progress(done=before.done, total=before.total, message="Nothing to do.")
-        for last in task(store, spec, potential, control):
-            control.progress(last, device)
-        state = JobState.STOPPED if control.stopping else JobState.FINISHED
-        control.end(state, last.message)
+        return task(store, spec, potential, control)
 
     def _potential(self, spec: JobSpec, device: str) -> Potential:
         key = (spec.potential, spec.potential_checksum, device)

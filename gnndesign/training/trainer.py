@@ -56,6 +56,11 @@ class Trainer:
         checkpoint: a file to save to, and to go on from if it is there.
         save_every_s: seconds between saves; one is made after every epoch, too.
 
+    Attributes:
+        training: how; its number of epochs may be changed on the way.
+        history: a report an epoch.
+        parity: validation of the best epoch, if that was in this process.
+
     Raises:
         StructureError, UnsupportedElementError: a structure cannot be learned.
         ParameterError: nothing of the network is trained, or no label is there for a
@@ -90,6 +95,7 @@ class Trainer:
         self._epoch = self._batch = self._step = 0
         self._losses: list[float] = []
         self._seconds = 0.0
+        self.parity: Parity | None = None
         self._stopping = False
         self.checkpoint_file = None if checkpoint is None else Path(checkpoint)
         self._save_every_s = save_every_s
@@ -260,6 +266,7 @@ class Trainer:
             is_best=best is None or score < best.score,
         )
         if report.is_best:
+            self.parity = parity
             self._best = {k: w.clone() for k, w in self._average.items()}
         self.history.append(report)
         self._losses, self._seconds = [], 0.0
