@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from ase.data import chemical_symbols
@@ -45,7 +45,7 @@ class TrainingPlan:
     data: str
     validation: str | None = None
     validation_share: float = 0.1
-    split_by: str = "structure"
+    split_by: Literal["structure", "group"] = "structure"
     split_seed: int = 0
     architecture: str | None = None
     shape: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -73,8 +73,8 @@ class TrainingPlan:
     @property
     def training(self) -> Training:
         """The options as `Training`."""
-        options = dict(self.options)
-        loss = options.pop("loss", {})
+        options = _with_tuples(self.options)
+        loss = _with_tuples(options.pop("loss", {}))
         try:
             return Training(loss=Loss(**loss), **options)
         except TypeError as error:
@@ -87,7 +87,7 @@ class TrainingPlan:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainingPlan:
         """Back from `to_dict`."""
-        return cls(**data)
+        return cls(**_with_tuples(data))
 
     def load_data(self) -> tuple[Dataset, Dataset]:
         """The structures to learn from, and those to choose the best epoch by.
@@ -124,5 +124,14 @@ class TrainingPlan:
         assert self.architecture is not None
         symbols = self.elements or tuple(chemical_symbols[z] for z in data.elements)
         return new_potential(
-            self.architecture, symbols, seed=self.seed, device=device, **self.shape
+            self.architecture,
+            symbols,
+            seed=self.seed,
+            device=device,
+            **_with_tuples(self.shape),
         )
+
+
+def _with_tuples(data: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has lists where the parameters have tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
