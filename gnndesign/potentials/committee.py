@@ -9,7 +9,7 @@ C. Schran, K. Brezina, O. Marsalek, J. Chem. Phys. 153, 104105 (2020).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import ase
@@ -24,10 +24,7 @@ from gnndesign.neighbors import NeighborList, find_neighbors
 from gnndesign.potentials.base import Card, Potential, Prediction
 from gnndesign.potentials.calibration import Calibration, calibrate
 from gnndesign.potentials.input_checks import OVERLAP_REACH, refuse_overlap
-
-_ATOMS_AT_ONCE = 1024
-"""So many in one batch: enough to be fast, and it fits into any memory."""
-
+from gnndesign.potentials.portions import in_portions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
@@ -146,7 +143,7 @@ class Committee(Potential):
                 finite.
         """
         several = [structures] if isinstance(structures, ase.Atoms) else structures
-        parts = [self._disagreement(part) for part in _portions(several)]
+        parts = [self._disagreement(part) for part in in_portions(several)]
         if not parts:
             raise StructureError("Wanted at least one structure, got an empty list.")
         return Disagreement(
@@ -272,17 +269,6 @@ def _refuse_not_finite(
             "an energy, force or stress that is not finite. Leave the structure or the "
             "member out."
         )
-
-
-def _portions(structures: Sequence[ase.Atoms]) -> Iterator[list[ase.Atoms]]:
-    portion: list[ase.Atoms] = []
-    for atoms in structures:
-        if portion and sum(map(len, portion)) + len(atoms) > _ATOMS_AT_ONCE:
-            yield portion
-            portion = []
-        portion.append(atoms)
-    if portion:
-        yield portion
 
 
 def _card(members: Sequence[Potential]) -> Card:
