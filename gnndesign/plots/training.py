@@ -74,9 +74,8 @@ def label_distributions(dataset: Dataset, *, max_groups: int = 6) -> go.Figure:
 def symmetry_audit(audits: Audit | Sequence[Audit]) -> go.Figure:
     """The numbers of one or several audits side by side, on logarithmic axes.
 
-    A panel a unit. A disk passed, a cross failed; the short line of its color is the
-    bound, which depends on the floating type of the potential. What failed without a
-    number is drawn at the upper end; what is not applicable is not drawn.
+    A panel a unit. A disk passed, a cross failed, at the upper end without a number;
+    the line of its color is the bound. What is not applicable is not drawn.
     """
     several = [audits] if isinstance(audits, Audit) else list(audits)
     if not several:
@@ -108,8 +107,7 @@ def calibration_curve(
 
     Left, the share of errors within the error bar against the probability that it
     claims, with its 95 % interval; dotted without the factor. Right, in bins of equal
-    spread, the root mean square error against the error bar. Both should lie on the
-    diagonal.
+    spread, the error against the error bar. Both should lie on the diagonal.
 
     Args:
         calibrations: one, or several by name.
@@ -137,7 +135,7 @@ def calibration_curve(
             col=2,
         )
         _add_diagonal(figure, np.array([predicted.min(), predicted.max()]), 2)
-    units = ", ".join(dict.fromkeys(one.unit for one in several.values()))
+    units = ", ".join({one.unit: "" for one in several.values()})
     axes = {
         1: ("probability claimed", "share of errors within the error bar", "linear"),
         2: (f"error bar ({units})", f"root mean square error ({units})", "log"),
