@@ -6,7 +6,7 @@ network an element that turns it into an energy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -41,6 +41,31 @@ def check_positive(**numbers: float) -> None:
             raise ParameterError(
                 f"Wanted {name.replace('_', ' ')} above zero, got {number}."
             )
+
+
+def check_fraction(**numbers: float) -> None:
+    """Refuse numbers that are not above zero and at most one.
+
+    Raises:
+        ParameterError: names the first.
+    """
+    for name, number in numbers.items():
+        if not 0 < number <= 1:
+            raise ParameterError(
+                f"Wanted {name.replace('_', ' ')} above 0 and at most 1, got {number}."
+            )
+
+
+def check_widths(hidden: Sequence[int]) -> None:
+    """Refuse hidden layers without neurons.
+
+    Raises:
+        ParameterError: tells the widths.
+    """
+    if any(width < 1 for width in hidden):
+        raise ParameterError(
+            f"Wanted hidden layers of one or more neurons, got {hidden}."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +107,12 @@ class NeighborTable:
 class Standardization(nn.Module):
     """(x - mean) / spread of every component, by the species of the atom.
 
+    A component that hardly varied would be blown up where it does at last, and networks
+    learn from few structures the better the less small variations are amplified: no
+    spread is taken as less than a fraction of the largest of its species.
+
     Attributes:
+        least_spread: that fraction.
         mean: (n_species, n_features); zero before `measure`.
         spread: (n_species, n_features); one before `measure`.
     """
@@ -90,8 +120,9 @@ class Standardization(nn.Module):
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, n_species: int, n_features: int) -> None:
+    def __init__(self, n_species: int, n_features: int, least_spread: float) -> None:
         super().__init__()
+        self.least_spread = least_spread
         self.register_buffer("mean", torch.zeros(n_species, n_features))
         self.register_buffer("spread", torch.ones(n_species, n_features))
 
@@ -112,9 +143,7 @@ class Standardization(nn.Module):
     ) -> None:
         """Take mean and standard deviation over the atoms of each species.
 
-        A component that hardly varies would be blown up where it does at last: no
-        spread is taken as less than a thousandth of the largest of its species. A
-        species without atoms is left as it is.
+        A species without atoms is left as it is, and so are spreads where all are zero.
         """
         count = self.mean.new_zeros(self.mean.shape[0], 1, dtype=torch.float64)
         mean = torch.zeros_like(self.mean, dtype=torch.float64)
@@ -131,10 +160,28 @@ class Standardization(nn.Module):
             mean += (new - mean) * n / total
             count += n
         spread = (squares / count.clamp(min=1)).sqrt()
-        spread = spread.maximum(1e-3 * spread.amax(1, keepdim=True))
+        spread = spread.maximum(self.least_spread * spread.amax(1, keepdim=True))
         seen = count > 0
         self.mean.copy_(torch.where(seen, mean, self.mean))
         self.spread.copy_(torch.where(seen & (spread > 0), spread, self.spread))
+
+
+def by_species(
+    function: Callable[[int, Tensor], Tensor],
+    features: Float[Tensor, "n_atoms n_features"],
+    species: Int[Tensor, " n_atoms"],
+    n_species: int,
+) -> Float[Tensor, " n_atoms"]:
+    """(n_atoms,) a function of a species and the features of all its atoms."""
+    if n_species == 1:
+        return function(0, features)
+    order = torch.argsort(species, stable=True)
+    counts = torch.bincount(species, minlength=n_species).tolist()
+    groups = features.index_select(0, order).split(counts)
+    values = [function(s, x) for s, x in enumerate(groups) if x.shape[0]]
+    back = torch.empty_like(order)
+    back[order] = torch.arange(len(order), device=order.device)
+    return torch.cat(values).index_select(0, back)
 
 
 class ElementNetworks(nn.Module):
@@ -157,15 +204,7 @@ class ElementNetworks(nn.Module):
         species: Int[Tensor, " n_atoms"],
     ) -> Float[Tensor, " n_atoms"]:
         """(n_atoms,) each by the network of its species."""
-        if self.weights[0].shape[0] == 1:
-            return self._one(0, features)
-        order = torch.argsort(species, stable=True)
-        counts = torch.bincount(species, minlength=self.weights[0].shape[0]).tolist()
-        groups = features.index_select(0, order).split(counts)
-        values = [self._one(s, x) for s, x in enumerate(groups) if x.shape[0]]
-        back = torch.empty_like(order)
-        back[order] = torch.arange(len(order), device=order.device)
-        return torch.cat(values).index_select(0, back)
+        return by_species(self._one, features, species, self.weights[0].shape[0])
 
     def _one(self, element: int, x: Tensor) -> Tensor:
         last = len(self.weights) - 1

@@ -1,0 +1,1 @@
+"""Learning potentials from labelled structures."""
