@@ -18,11 +18,8 @@ from gnndesign.training.symmetry import Audit, AuditRow
 from gnndesign.units import EV_PER_A3_TO_GPA
 
 _N_BINS = 60
-_OTHERS = "others"
 _LEAST = 1e-18
 """A logarithmic axis has no zero; smaller numbers are drawn here."""
-
-_DIAGONAL = {"color": "#7f7f7f", "dash": "dash", "width": 1}
 
 
 def label_distributions(dataset: Dataset, *, max_groups: int = 6) -> go.Figure:
@@ -64,10 +61,12 @@ def label_distributions(dataset: Dataset, *, max_groups: int = 6) -> go.Figure:
             found[name] = numbers[~np.isnan(numbers)]
         if any(numbers.size for numbers in found.values()):
             panels[title] = found
-    figure = make_subplots(rows=1, cols=max(len(panels), 1), horizontal_spacing=0.08)
+    figure = make_subplots(rows=1, cols=len(panels) or 1, horizontal_spacing=0.08)
     for place, (title, found) in enumerate(panels.items()):
         _add_densities(figure, found, members, place)
         figure.update_xaxes(title_text=title, row=1, col=place + 1)
+        if title.startswith("Force"):  # Few are large, and these matter.
+            figure.update_yaxes(type="log", row=1, col=place + 1)
     figure.update_yaxes(title_text="density", row=1, col=1)
     return dressed(figure, height=340, name="label distributions")
 
@@ -75,9 +74,8 @@ def label_distributions(dataset: Dataset, *, max_groups: int = 6) -> go.Figure:
 def symmetry_audit(audits: Audit | Sequence[Audit]) -> go.Figure:
     """The numbers of one or several audits side by side, on logarithmic axes.
 
-    A panel a unit. A disk passed, a cross failed; the short line of its color is the
-    bound, which depends on the floating type of the potential. What failed without a
-    number is drawn at the upper end; what is not applicable is not drawn.
+    A panel a unit. A disk passed, a cross failed, at the upper end without a number;
+    the line of its color is the bound. What is not applicable is not drawn.
     """
     several = [audits] if isinstance(audits, Audit) else list(audits)
     if not several:
@@ -109,8 +107,7 @@ def calibration_curve(
 
     Left, the share of errors within the error bar against the probability that it
     claims, with its 95 % interval; dotted without the factor. Right, in bins of equal
-    spread, the root mean square error against the error bar. Both should lie on the
-    diagonal.
+    spread, the error against the error bar. Both should lie on the diagonal.
 
     Args:
         calibrations: one, or several by name.
@@ -121,7 +118,7 @@ def calibration_curve(
     if not several:
         raise ParameterError("Wanted at least one calibration, got none.")
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.14)
-    _add_line(figure, np.array([0.0, 1.0]), np.array([0.0, 1.0]), 1)
+    _add_diagonal(figure, np.array([0.0, 1.0]), 1)
     for place, (name, one) in enumerate(several.items()):
         _add_coverage(figure, name, one, COLORS[place % len(COLORS)])
         predicted = one.factor * one.bin_spread
@@ -137,9 +134,8 @@ def calibration_curve(
             row=1,
             col=2,
         )
-        ends = np.array([predicted.min(), predicted.max()])
-        _add_line(figure, ends, ends, 2)
-    units = ", ".join(dict.fromkeys(one.unit for one in several.values()))
+        _add_diagonal(figure, np.array([predicted.min(), predicted.max()]), 2)
+    units = ", ".join({one.unit: "" for one in several.values()})
     axes = {
         1: ("probability claimed", "share of errors within the error bar", "linear"),
         2: (f"error bar ({units})", f"root mean square error ({units})", "log"),
@@ -157,7 +153,7 @@ def _members(groups: Sequence[str], most: int) -> dict[str, list[int]]:
         largest = largest[: most - 1]
     found: dict[str, list[int]] = {}
     for place, group in enumerate(groups):
-        name = group if group in largest else _OTHERS
+        name = group if group in largest else "others"
         found.setdefault(name or "all", []).append(place)
     return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
@@ -202,13 +198,18 @@ def _add_unit(
         if row.unit == unit and row.value is not None and np.isfinite(row.value)
     ]
     top = 10.0 * max([*known, 1e-3])
+    names = list(
+        dict.fromkeys(r.name for one in audits for r in one.rows if r.unit == unit)
+    )
     for number, one in enumerate(audits):
         rows = [row for row in one.rows if row.unit == unit and row.passed is not None]
         color = COLORS[number % len(COLORS)]
         shared = {"legendgroup": str(number), "row": 1, "col": place + 1}
-        names = [_without_unit(row) for row in rows]
+        # Side by side within the width of a name.
+        aside = 0.6 * ((number + 0.5) / len(audits) - 0.5)
+        places = [names.index(row.name) + aside for row in rows]
         figure.add_scatter(
-            x=names,
+            x=places,
             y=[
                 top
                 if row.value is None or not np.isfinite(row.value)
@@ -228,23 +229,25 @@ def _add_unit(
             **shared,
         )
         figure.add_scatter(
-            x=names,
+            x=places,
             y=[row.bound for row in rows],
             mode="markers",
             marker={
                 "symbol": "line-ew",
-                "size": 22,
+                "size": 22 if len(audits) == 1 else 12,
                 "line": {"color": color, "width": 2},
             },
             showlegend=False,
             hovertemplate="passes up to %{y:.1e} " + unit + "<extra></extra>",
             **shared,
         )
-
-
-def _without_unit(row: AuditRow) -> str:
-    """The name of a row in the panel of its unit, which says energy or force."""
-    return row.name.removesuffix(": energy").removesuffix(": forces")
+    figure.update_xaxes(
+        tickvals=list(range(len(names))),
+        # The unit of the panel says energy or forces.
+        ticktext=[n.removesuffix(": energy").removesuffix(": forces") for n in names],
+        row=1,
+        col=place + 1,
+    )
 
 
 def _hover(row: AuditRow) -> str:
@@ -285,12 +288,12 @@ def _add_coverage(figure: go.Figure, name: str, one: Calibration, color: str) ->
         )
 
 
-def _add_line(figure: go.Figure, x: np.ndarray, y: np.ndarray, column: int) -> None:
+def _add_diagonal(figure: go.Figure, ends: np.ndarray, column: int) -> None:
     figure.add_scatter(
-        x=x,
-        y=y,
+        x=ends,
+        y=ends,
         mode="lines",
-        line=_DIAGONAL,
+        line={"color": "#7f7f7f", "dash": "dash", "width": 1},
         hoverinfo="skip",
         showlegend=False,
         row=1,

@@ -9,7 +9,7 @@ C. Schran, K. Brezina, O. Marsalek, J. Chem. Phys. 153, 104105 (2020).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import ase
@@ -24,9 +24,7 @@ from gnndesign.neighbors import NeighborList, find_neighbors
 from gnndesign.potentials.base import Card, Potential, Prediction
 from gnndesign.potentials.calibration import Calibration, calibrate
 from gnndesign.potentials.input_checks import OVERLAP_REACH, refuse_overlap
-
-_ATOMS_AT_ONCE = 1024
-"""So many in one batch: enough to be fast, and it fits into any memory."""
+from gnndesign.potentials.portions import in_portions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +60,7 @@ class Committee(Potential):
     the spread of energies is that of the references; forces do not know of it.
 
     Args:
-        members: two or more, on one device. Cutoffs may differ: each is given the
-            neighbors within its own.
+        members: two or more, on one device, each given the neighbors within its cutoff.
 
     Raises:
         ParameterError: fewer than two members, on several devices, or without an
@@ -146,9 +143,9 @@ class Committee(Potential):
                 finite.
         """
         several = [structures] if isinstance(structures, ase.Atoms) else structures
-        parts = [self._disagreement(part) for part in _portions(several)]
-        if not parts:
+        if not several:
             raise StructureError("Wanted at least one structure, got an empty list.")
+        parts = [self._disagreement(part) for part in in_portions(several)]
         return Disagreement(
             n_members=len(self.members),
             energy=np.concatenate([part.energy for part in parts]),
@@ -269,20 +266,8 @@ def _refuse_not_finite(
     if not bool(finite.all()):
         raise StructureError(
             f"Member '{member.card.name}' gives structure {int(finite.int().argmin())} "
-            "an energy, force or stress that is not finite. Leave the structure or the "
-            "member out."
+            "an energy, force or stress that is not finite. Leave one of them out."
         )
-
-
-def _portions(structures: Sequence[ase.Atoms]) -> Iterator[list[ase.Atoms]]:
-    portion: list[ase.Atoms] = []
-    for atoms in structures:
-        if portion and sum(map(len, portion)) + len(atoms) > _ATOMS_AT_ONCE:
-            yield portion
-            portion = []
-        portion.append(atoms)
-    if portion:
-        yield portion
 
 
 def _card(members: Sequence[Potential]) -> Card:
@@ -299,7 +284,6 @@ def _card(members: Sequence[Potential]) -> Card:
         )
     counts = [card.n_parameters for card in cards if card.n_parameters is not None]
     cutoffs = [card.cutoff for card in cards if card.cutoff is not None]
-    complete = len(cutoffs) == len(cards)
     defined_by = "committee " + " ".join(card.checksum for card in cards)
     return Card(
         name="committee",
@@ -309,7 +293,7 @@ def _card(members: Sequence[Potential]) -> Card:
         training_data=each([card.training_data for card in cards]),
         n_parameters=sum(counts) if len(counts) == len(cards) else None,
         elements=tuple(sorted(elements)),
-        cutoff=max(cutoffs) if complete else None,
+        cutoff=max(cutoffs) if len(cutoffs) == len(cards) else None,
         checksum=hashlib.sha256(defined_by.encode()).hexdigest(),
         citation=each([card.citation for card in cards]),
         notes=tuple(dict.fromkeys(note for card in cards for note in card.notes)),

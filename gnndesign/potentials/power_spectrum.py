@@ -26,6 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from math import pi, sqrt
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from jaxtyping import Float, Int
 from numpy.polynomial import Polynomial
 from scipy.special import gamma
 from torch import Tensor
+from torch.autograd.functional import jvp
 
 from gnndesign.batch import AtomicBatch
 from gnndesign.errors import ParameterError
@@ -153,6 +155,61 @@ class PowerSpectrum:
             for c in coefficients
         ]
         return torch.cat(parts, 1)
+
+    def matrices(
+        self, spectra: Float[Tensor, "n n_features"]
+    ) -> Float[Tensor, "n n_l n_functions n_functions"]:
+        """(n, l_max + 1, n_functions, n_functions) symmetric matrices, a l each.
+
+        The scalar product of two spectra is the sum of their matrices' products.
+        """
+        n = self.n_functions
+        places, factors = _pairs(n, spectra.dtype, spectra.device)
+        by_l = spectra.view(len(spectra), self.l_max + 1, -1) / factors
+        matrices = by_l.new_zeros(*by_l.shape[:2], n * n)
+        matrices[..., places] = by_l
+        upper = matrices.unflatten(2, (n, n))
+        return upper + upper.triu(1).mT
+
+    def normalised(
+        self,
+        species: Int[Tensor, " n_atoms"],
+        batch: AtomicBatch,
+        edges: NeighborList,
+        dtype: torch.dtype,
+    ) -> Float[Tensor, "n_atoms n_features"]:
+        """(n_atoms, n_features) q = p / |p|; no p is zero, every atom sees itself."""
+        spectrum = self.spectrum(self.coefficients(species, batch, edges, dtype))
+        return torch.nn.functional.normalize(spectrum, dim=-1)
+
+    def edge_slopes(
+        self, vectors: Float[Tensor, "n_edges 3"]
+    ) -> list[Float[Tensor, "n_edges 3 n_max _components"]]:
+        """For each l, (n_edges, 3, n_max, 2 l + 1) 1/Å: how coefficients follow a vector.
+
+        What an edge adds to the coefficients of its center, differentiated with respect
+        to its vector (Å).
+        """
+        functions, r = self.radial_functions(vectors), vectors.norm(dim=-1)
+        radial = functions.derivative(r, 0).view(len(r), self.l_max + 1, self.n_max)
+        slopes = functions.derivative(r, 1).view_as(radial)
+
+        def harmonics(v: Tensor) -> Tensor:
+            return spherical_harmonics(self.l_max, v)
+
+        def turned(axis: Tensor) -> Any:
+            return jvp(harmonics, vectors, axis.expand_as(vectors))[1]
+
+        y = harmonics(vectors)
+        axes = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
+        dy = torch.stack([turned(axis) for axis in axes], 1)
+        directions = vectors / r.unsqueeze(1)
+        return [
+            torch.einsum("ek,en,em->eknm", directions, slopes[:, l], y[:, part])
+            + torch.einsum("en,ekm->eknm", radial[:, l], dy[:, :, part])
+            for l in range(self.l_max + 1)
+            for part in [slice(l**2, (l + 1) ** 2)]
+        ]
 
     def _own(
         self,

@@ -12,9 +12,7 @@ from gnndesign.errors import ParameterError
 from gnndesign.potentials.base import Potential
 from gnndesign.potentials.conformance.copies import free_copy
 from gnndesign.potentials.conformance.tolerance import TOLERANCE, Tolerance
-
-_ATOMS_AT_ONCE = 1024
-"""So many in one batch: enough to be fast, and it fits into any memory."""
+from gnndesign.potentials.portions import in_portions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +95,7 @@ class Subject:
         """
         energies: list[np.ndarray] = []
         forces: list[np.ndarray] = []
-        for part in _portions(structures):
+        for part in in_portions(structures):
             prediction = self.potential.compute(part)
             energies.append(prediction.energy.cpu().double().numpy())
             ends = np.cumsum([len(atoms) for atoms in part])[:-1]
@@ -127,15 +125,3 @@ class Subject:
             for k, f in enumerate(forces)
         ]
         return float((np.abs(energy - self.energy) / sizes).max()), float(max(apart))
-
-
-def _portions(structures: Sequence[ase.Atoms]) -> list[list[ase.Atoms]]:
-    portions: list[list[ase.Atoms]] = []
-    size = _ATOMS_AT_ONCE
-    for atoms in structures:
-        if size + len(atoms) > _ATOMS_AT_ONCE:
-            portions.append([])
-            size = 0
-        portions[-1].append(atoms)
-        size += len(atoms)
-    return portions

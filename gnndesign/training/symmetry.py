@@ -152,14 +152,8 @@ def _steps(subject: Subject) -> str:
 
 
 _CHECKS: tuple[_Check, ...] = (
-    _Check(
-        measure=permutation,
-        numbers=_pair("permutation", "after reordering the atoms"),
-    ),
-    _Check(
-        measure=translation,
-        numbers=_pair("translation", "after moving and wrapping the structure"),
-    ),
+    _Check(measure=permutation, numbers=_pair("permutation", "in another order")),
+    _Check(measure=translation, numbers=_pair("translation", "moved and wrapped")),
     _Check(measure=rotation, numbers=_pair("rotation", "under random rotations")),
     _Check(
         measure=worst_of_rotations,

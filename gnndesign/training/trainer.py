@@ -25,6 +25,7 @@ from gnndesign.training.batches import LabeledBatch, TrainingSet
 from gnndesign.training.cards import trained_card
 from gnndesign.training.dataset import Dataset
 from gnndesign.training.evaluation import Parity, evaluate_set
+from gnndesign.training.loss import ENERGY_UNIT
 from gnndesign.training.options import Training
 from gnndesign.training.preparation import (
     calibrate,
@@ -225,7 +226,7 @@ class Trainer:
         return torch.Generator().manual_seed(int(numbers.integers(2**62)))
 
     def _penalty(self, part: LabeledBatch) -> Tensor:
-        """Squared violation under the worst rotation found, as an energy error is."""
+        """Squared violation under the worst rotation found, in units of the loss."""
         training = self.training
         worst = adversarial_rotations(
             self._potential,
@@ -235,7 +236,7 @@ class Trainer:
             generator=self._numbers(PENALTY_STREAM),
         )
         violation = rotation_violation(self._potential, part.batch, part.edges, worst)
-        return training.symmetry_penalty * (violation / 0.01).square().mean()
+        return training.symmetry_penalty * violation.mean() / ENERGY_UNIT**2
 
     def _remember(self) -> None:
         """Move the average towards the weights; the first steps weigh more."""

@@ -102,7 +102,8 @@ def test_an_audit_marks_what_passed_what_failed_and_the_bound():
     energies, bound, forces, _ = figure.data
     assert list(energies.y) == [1e-18]  # A logarithmic axis has no zero.
     assert list(bound.y) == [1e-8]
-    assert list(forces.x) == ["rotation", "closed loop"]
+    assert list(forces.x) == [0, 2]
+    assert list(figure.layout.xaxis2.ticktext) == ["rotation", "cutoff", "closed loop"]
     assert list(forces.y) == [0.3, 2e-9]
     assert list(forces.marker.symbol) == ["x", "circle"]
     assert figure.layout.yaxis.type == figure.layout.yaxis2.type == "log"
@@ -120,6 +121,7 @@ def test_several_potentials_stand_side_by_side_and_a_failure_without_number_on_t
     ]
     assert figure.data[2].y[0] > figure.data[0].y[0]
     assert list(figure.data[2].marker.symbol) == ["x"]
+    assert figure.data[0].x[0] < figure.data[2].x[0]
     assert figure.data[0].marker.color != figure.data[2].marker.color
     with pytest.raises(ParameterError, match="at least one"):
         symmetry_audit([])

@@ -11,6 +11,8 @@ from gnndesign.errors import ParameterError
 from gnndesign.neighbors import find_neighbors
 from gnndesign.potentials.analysis import receptive_field, receptive_radius
 from gnndesign.potentials.architectures import new_potential
+from gnndesign.potentials.catalog import load_potential
+from gnndesign.potentials.files import save_potential
 from gnndesign.potentials.invariant import InvariantParameters
 
 ROUNDS = (1, 2, 4)
@@ -151,3 +153,17 @@ def test_what_a_neighbor_does_ends_as_the_third_power_or_more_of_the_way_left(
     far, near = abs(float(energy[0] - energy[2])), abs(float(energy[1] - energy[2]))
     assert far > 1e-9
     assert far > 6.5 * near
+
+
+@pytest.mark.parametrize("name", ["invariant", "unconstrained", "direct-force"])
+def test_a_saved_network_predicts_the_same_to_the_last_bit(name, tmp_path):
+    potential = new_potential(name, ["H", "C"], n_channels=8, n_rounds=2, cutoff=4)
+    potential.network.mean_neighbors.fill_(7.0)
+    save_potential(potential, tmp_path / "network.safetensors")
+    loaded = load_potential(tmp_path / "network.safetensors", "cpu")
+    benzene, _ = relabelled_benzene()
+    assert type(loaded) is type(potential)
+    assert loaded.parameters == potential.parameters
+    assert torch.equal(
+        loaded.compute(benzene).forces, potential.compute(benzene).forces
+    )

@@ -158,6 +158,7 @@ def test_forces_can_be_trained():
         ({"sigma": -0.5}, "sigma above zero"),
         ({"cutoff_power": 1}, "cutoff function"),
         ({"hidden": (8, 0)}, "hidden"),
+        ({"least_spread": 0.0}, "least spread"),
     ],
 )
 def test_a_shape_that_is_none_is_refused(changes, message):

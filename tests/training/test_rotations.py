@@ -203,3 +203,28 @@ def test_an_equivariant_network_and_a_foreign_one_have_no_worst_rotation():
     found = worst_rotation(ASEPotential(EMT()), [copper], steps=3, starts=2)
     assert found.energy_violation[0] < 1e-9
     assert found.force_violation[0] < 1e-9
+
+
+@pytest.mark.parametrize("with_forces", [False, True])
+def test_training_on_the_violation_lowers_it(with_forces):
+    """The penalty reaches the weights; here one weight, that of the field."""
+    potential = InAField(strength=0.05)
+    potential.strength.requires_grad_()
+    batch, edges = seen(potential, argon())
+    generator = torch.Generator().manual_seed(0)
+    values = []
+    for _ in range(4):
+        rotations = adversarial_rotations(
+            potential, batch, edges, steps=2, generator=generator
+        )
+        loss = rotation_violation(
+            potential, batch, edges, rotations, with_forces=with_forces
+        ).mean()
+        potential.strength.grad = None
+        loss.backward()
+        # A parabola in this weight: Newton's step, halved.
+        with torch.no_grad():
+            potential.strength -= 0.5 * loss / potential.strength.grad
+        values.append(float(loss.detach()))
+    assert values[-1] < 0.5 * values[0]
+    assert float(potential.strength.detach()) < 0.03
