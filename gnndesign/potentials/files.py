@@ -68,8 +68,9 @@ def save_potential(potential: Potential, path: str | Path) -> None:
     path = Path(path)
     if not isinstance(potential, TrainablePotential):
         raise ParameterError(
-            f"Wanted a trainable potential to save, got '{potential.card.name}', "
-            f"a {type(potential).__name__}, whose weights stay in their package."
+            f"Wanted a trainable potential to save, got '{potential.card.name}', a "
+            f"{type(potential).__name__}. Save the trainable ones that it is made of; "
+            "weights of other packages stay there."
         )
     if path.suffix != SUFFIX:
         raise ParameterError(f"Wanted a file name with {SUFFIX}, got {path.name!r}.")

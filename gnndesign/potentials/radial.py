@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolynomialEnvelope:
-    """1 at zero distance, 0 with p - 1 vanishing derivatives at the cutoff.
+    """1 at zero distance, with p - 1 vanishing derivatives; 0 at the cutoff, with two.
 
     With x = r / cutoff: 1 - (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) - p(p+1)/2 x^(p+2)
     (J. Gasteiger et al., ICLR 2020, eq. 8).
