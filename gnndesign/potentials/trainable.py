@@ -184,7 +184,3 @@ class TrainablePotential(EnergyModel, Generic[NetworkT]):
             self.network.calibrate(
                 (self.species(batch), batch, edges) for batch, edges in batches
             )
-
-    def check_batch(self, batch: AtomicBatch) -> None:
-        """Refuse structures that the network cannot take; elements by default."""
-        self.check_elements(batch)

@@ -83,6 +83,8 @@ class Trainer:
         self.data = TrainingSet(data, potential)
         self.validation = TrainingSet(validation, potential)
         check_labels(data, training)
+        has_stress = bool(np.isfinite(data.stress).any())
+        self._with_strain = training.loss.wants_stress and has_stress
         self._start = potential.card
         self._potential = working_copy(potential, getattr(torch, training.dtype))
         if training.calibrate:
@@ -198,7 +200,7 @@ class Trainer:
             part = part.turned(random_rotations(part.batch.n_systems, numbers))
         self._optimizer.zero_grad(set_to_none=True)
         found = self._potential.labels(
-            part.batch, part.edges, with_strain=training.loss.wants_stress
+            part.batch, part.edges, with_strain=self._with_strain
         )
         loss = training.loss(part.batch, found, part.labels, done / training.epochs)
         if training.symmetry_penalty:
