@@ -18,13 +18,13 @@ from gnndesign.search.references import reference_energies
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sampler import CandidateSampler, distributions, holds_candidate
 from gnndesign.search.space import Candidate, PrototypeSpace
-from gnndesign.search.store import StudyStore, open_study
 from gnndesign.search.trials import (
     ObjectiveColumn,
     Trial,
     TrialStatus,
     trial_from_frozen,
 )
+from gnndesign.studies import StudyStore, open_study
 
 _DEFINITION = "gnndesign"
 _REFERENCES = "reference_energies"
@@ -72,7 +72,11 @@ class Search:
         """Ask, relax and tell until the study has its trials."""
         definition = self._definition()
         with open_study(
-            storage, study_name, sampler, self.objectives, {_DEFINITION: definition}
+            storage,
+            study_name,
+            sampler,
+            [objective.direction for objective in self.objectives],
+            {_DEFINITION: definition},
         ) as store:
             _check_definition(store.study, definition)
             if self._needs_references(store.study):

@@ -10,6 +10,7 @@ import numpy as np
 from gnndesign.errors import ParameterError
 from gnndesign.search.export import export_best, write_csv
 from gnndesign.search.trials import ObjectiveColumn, Trial
+from gnndesign.studies import undominated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ class SearchResult:
         )
         chosen = np.arange(len(trials))
         if len(self.objectives) > 1:
-            chosen = np.flatnonzero(_undominated(costs))
+            chosen = np.flatnonzero(undominated(costs))
         order = chosen[np.argsort(costs[chosen, 0], kind="stable")]
         return tuple(trials[int(index)] for index in order[:n])
 
@@ -86,10 +87,3 @@ class SearchResult:
                 f"None of the {len(self.trials)} trials has a value; nothing to export."
             )
         return export_best(best, self.objectives, Path(folder))
-
-
-def _undominated(costs: np.ndarray) -> np.ndarray:
-    """(n,) True for rows that no other row is as good as everywhere and better once."""
-    no_worse = (costs[:, None] <= costs[None]).all(2)
-    better = (costs[:, None] < costs[None]).any(2)
-    return np.logical_not((no_worse & better).any(0))

@@ -22,9 +22,7 @@ from gnndesign.errors import ParameterError
 from gnndesign.search.descriptors import charges_in_order, describe
 from gnndesign.search.space import PrototypeSpace
 from gnndesign.search.surrogate import GaussianProcess, fit_gaussian_process
-
-INTERRUPTED = "interrupted"
-"""Value of the trial attribute `reason` for a trial whose candidate is free again."""
+from gnndesign.studies import INTERRUPTED
 
 _N_START = 10
 _MOST_SCORED = 4000

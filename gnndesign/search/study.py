@@ -25,8 +25,8 @@ from gnndesign.search.objectives import (
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sampler import CandidateSampler, Strategy
 from gnndesign.search.space import PrototypeSpace
-from gnndesign.search.store import open_existing_study
 from gnndesign.search.trials import ObjectiveColumn
+from gnndesign.studies import open_existing_study
 
 
 def search_compositions(

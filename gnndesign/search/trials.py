@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gnndesign.errors import CheckpointError
 from gnndesign.search.objectives import Direction, Objective
-from gnndesign.search.sampler import INTERRUPTED
 from gnndesign.structures.convert import atoms_from_dict
+from gnndesign.studies import INTERRUPTED
 
 
 class TrialStatus(StrEnum):

@@ -1,4 +1,4 @@
-"""Where a study lives: memory, or an SQLite file that several processes share."""
+"""Optuna studies: in memory, or in an SQLite file that several processes share."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import optuna
 from filelock import FileLock
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from gnndesign.disk import is_locked, remove_partials, replacing
 from gnndesign.errors import CheckpointError, ParameterError
-from gnndesign.search.objectives import Direction, Objective
-from gnndesign.search.sampler import INTERRUPTED
 
 BUSY_TIMEOUT_S = 60.0
 """How long a process waits for another one's write to the database."""
 
 _ASK_LOCK = "ask.lock"
+
+INTERRUPTED = "interrupted"
+"""Value of the trial attribute `reason` for a trial that ended without a result."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -68,13 +70,18 @@ class StudyStore:
 
     def ask(self, distributions: dict[str, Any]) -> optuna.Trial:
         """A new trial that belongs to this process; call it within `exclusively`."""
+        owner = self._own()
+        trial = self.study.ask(distributions)
+        trial.set_user_attr("owner", owner)
+        return trial
+
+    def _own(self) -> str:
+        """The name of this process, whose lock is held from now on."""
         if self._database is not None and self._own_lock is None:
             lock = FileLock(self._locks_folder() / f"{self._owner}.lock", timeout=0)
             lock.acquire()
             self._own_lock = lock
-        trial = self.study.ask(distributions)
-        trial.set_user_attr("owner", self._owner)
-        return trial
+        return self._owner
 
     def take_back_abandoned(self) -> list[int]:
         """End the trials that killed processes left running; within `exclusively`.
@@ -83,26 +90,49 @@ class StudyStore:
             Their numbers. They are failed trials with the reason "interrupted", and
             their candidates are free again.
         """
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        living = self._living_owners()
-        # Owners are set under the ask lock, which we hold: without one, it was killed.
-        abandoned = [
-            trial.number
-            for trial in running
-            if trial.user_attrs.get("owner") not in living
-        ]
+        abandoned = [trial.number for trial in self._abandoned()]
         for number in abandoned:
             self.interrupt(number)
         return abandoned
 
+    def adopt_abandoned(self) -> FrozenTrial | None:
+        """Take over a trial that a killed process left running; within `exclusively`.
+
+        For trials that can go on from where they were. One that was killed before all
+        of its parameters were chosen is ended as by `take_back_abandoned`.
+
+        Returns:
+            One that belongs to this process now; None if there is none.
+        """
+        for trial in self._abandoned():
+            # The owner is set last.
+            if "owner" not in trial.user_attrs:
+                self.interrupt(trial.number)
+                continue
+            self.set_attribute(trial.number, "owner", self._own())
+            return trial
+        return None
+
+    def _abandoned(self) -> list[FrozenTrial]:
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        living = self._living_owners()
+        # Owners are set under the ask lock, which we hold: without one, it was killed.
+        return [
+            trial for trial in running if trial.user_attrs.get("owner") not in living
+        ]
+
     def interrupt(self, number: int) -> None:
         """End a running trial without a result and free its candidate."""
+        self.set_attribute(number, "reason", INTERRUPTED)
+        self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+
+    def set_attribute(self, number: int, name: str, value: Any) -> None:
+        """Set a user attribute of a running trial."""
         study_id = self._storage.get_study_id_from_name(self.study.study_name)
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(
             study_id, number
         )
-        self._storage.set_trial_user_attr(trial_id, "reason", INTERRUPTED)
-        self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+        self._storage.set_trial_user_attr(trial_id, name, value)
 
     def _living_owners(self) -> set[str]:
         """Those who hold their lock; the locks of killed processes are removed."""
@@ -128,7 +158,7 @@ def open_study(
     storage: str | Path | None,
     study_name: str,
     sampler: optuna.samplers.BaseSampler,
-    objectives: Sequence[Objective],
+    directions: Sequence[Literal["minimize", "maximize"]],
     attributes: Mapping[str, Any],
 ) -> StudyStore:
     """Open a study, or begin it if the storage has none of this name.
@@ -137,23 +167,22 @@ def open_study(
         storage: path or URL of an SQLite file; None for memory.
         study_name: which study of the storage.
         sampler: proposes its trials.
-        objectives: one value of a trial each.
+        directions: of the values of a trial.
         attributes: user attributes of a study that begins. A file appears with them.
 
     Raises:
         ParameterError: the storage is not SQLite.
         CheckpointError: the file is not a database of studies, or the study was begun
-            with a different number of objectives.
+            with other directions.
     """
     database = _database_of(storage)
-    directions: list[Direction] = [objective.direction for objective in objectives]
 
     def begin_or_load(storage: BaseStorage) -> optuna.Study:
         study = optuna.create_study(
             storage=storage,
             sampler=sampler,
             study_name=study_name,
-            directions=directions,
+            directions=list(directions),
             load_if_exists=True,
         )
         if not study.user_attrs and not study.get_trials(deepcopy=False):
@@ -253,3 +282,10 @@ def _close(storage: BaseStorage) -> None:
     if isinstance(storage, RDBStorage):
         storage.remove_session()
         storage.engine.dispose()
+
+
+def undominated(costs: np.ndarray) -> np.ndarray:
+    """(n,) True for rows that no other row is as good as everywhere and better once."""
+    no_worse = (costs[:, None] <= costs[None]).all(2)
+    better = (costs[:, None] < costs[None]).any(2)
+    return np.logical_not((no_worse & better).any(0))
