@@ -74,7 +74,7 @@ def add_parser(commands: Commands) -> None:
         "--learning-rate", type=float, default=2e-3, help="default: %(default)s"
     )
     parser.add_argument("--patience", type=int, help="epochs without a better one")
-    for name, default in zip(_LOSSES, (1.0, 1.0, 0.1), strict=True):
+    for name, default in zip(_LOSSES, (0.1, 1.0, 0.1), strict=True):
         parser.add_argument(
             f"--{name}-weight", type=float, default=default, help=f"default: {default}"
         )

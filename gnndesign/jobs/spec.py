@@ -27,6 +27,7 @@ class JobKind(StrEnum):
     DYNAMICS = "dynamics"
     SEARCH = "search"
     TRAIN = "train"
+    PARETO = "pareto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +41,8 @@ class JobSpec:
         potential: a name that `load_potential` knows; empty for a training.
         potential_checksum: of the weights; a job does not run on others.
         device: as `load_potential` takes it; None lets the worker choose.
-        parameters: of `relax`, `molecular_dynamics` or `search_compositions`, or a
-            `TrainingPlan`.
+        parameters: of `relax`, `molecular_dynamics` or `search_compositions`, a
+            `TrainingPlan`, or those of `pareto_parameters`.
         versions: of the packages that matter, and of Python.
     """
 

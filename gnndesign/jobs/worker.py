@@ -127,6 +127,11 @@ class Worker:
 
             say("Preparing the training.")
             return run_training(store, spec, control)
+        if spec.kind is JobKind.PARETO:
+            from gnndesign.jobs.pareto import run_pareto
+
+            say("Preparing the trainings.")
+            return run_pareto(store, spec, control)
         device = str(choose_device(spec.device))
         say(f"Loading {spec.potential} on {device}.")
         potential = self._potential(spec, device)

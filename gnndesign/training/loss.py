@@ -4,7 +4,8 @@
 
 with f(x) = x² (mse), |x| (mae) or Huber's function of x, <> the mean over structures,
 force components and stress components that have a label. The three units are errors
-that a person would find equally bad, so weights of order one are balanced.
+that a person would find equally bad. Energies are few, one a structure: with a weight
+as large as that of the forces, small data sets are learned by heart.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Loss:
         huber_delta: in the units above.
     """
 
-    energy: Weight = 1.0
+    energy: Weight = 0.1
     forces: Weight = 1.0
     stress: Weight = 0.1
     kind: str = "mse"

@@ -172,7 +172,7 @@ def _labeled(potential: TrainablePotential[Any], atoms: ase.Atoms) -> ase.Atoms 
     edges = find_neighbors(batch, potential.cutoff or OVERLAP_REACH)
     try:
         refuse_overlap(batch, edges)
-        potential.check_batch(batch)
+        potential.check_elements(batch)
     except StructureError:
         return None
     found = potential.labels(batch, edges, with_strain=True, create_graph=False)
