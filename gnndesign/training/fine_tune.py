@@ -110,7 +110,7 @@ class FineTuner:
         training: Training | None = None,
         *,
         replay: Dataset | None = None,
-        replay_ratio: float = 1.0,
+        replay_ratio: float = 2.0,
         refit_shift: bool = True,
         seed: int = 0,
         checkpoint: Path | str | None = None,
@@ -136,8 +136,10 @@ class FineTuner:
                 self.start, data.elements, n_replay + n_held, seed=seed, file=file
             )
         else:
-            replay = _moved(replay, self.offset)
-        self.replay, self.held = _parted(replay, n_replay, n_held, seed)
+            order = np.random.default_rng([seed, 23]).permutation(len(replay))
+            replay = _moved(replay.select(order), self.offset)
+            n_held = min(n_held, len(replay) // 2)
+        self.replay, self.held = _parted(replay, n_replay, n_held)
         both = (data,) if self.replay is None else (data, self.replay)
         seen = (validation,) if self.replay is None else (validation, self.held)
         self.trainer = Trainer(
@@ -203,7 +205,7 @@ def fine_tune(
     training: Training | None = None,
     *,
     replay: Dataset | None = None,
-    replay_ratio: float = 1.0,
+    replay_ratio: float = 2.0,
     refit_shift: bool = True,
     seed: int = 0,
     checkpoint: Path | str | None = None,
@@ -261,7 +263,11 @@ def fine_tune(
 def default_frozen(potential: TrainablePotential[Any]) -> tuple[str, ...]:
     """Beginnings of the names of weights that fine-tuning leaves as they are.
 
-    Of the equivariant network the embedding of the species; of others nothing.
+    Of the equivariant network the embedding of the species; of others nothing. Tried
+    with SevenNet-0 on 20 structures of germanium and as many of replay, for 4 epochs:
+    freezing three of its five interactions, too, left a force error of 95 instead of
+    82 meV/Å, and kept the forces (36 instead of 44 meV/Å), but not the energies (13
+    instead of 8 meV an atom) of the replay set. So more is not better; replay is.
     """
     names = [name for name, _ in potential.network.named_parameters()]
     return ("embedding",) if "embedding" in names else ()
@@ -301,20 +307,18 @@ def _moved(dataset: Dataset, offset: Mapping[int, float]) -> Dataset:
 
 
 def _parted(
-    replay: Dataset, n_mixed: int, n_held: int, seed: int
+    replay: Dataset, n_mixed: int, n_held: int
 ) -> tuple[Dataset | None, Dataset]:
-    """What is mixed in, repeated where there is too little, and what is held back."""
-    if n_mixed == 0:
-        return None, replay
-    n_held = min(n_held, len(replay) // 2)
+    """The first are held back; the rest is mixed in, repeated if there is too little."""
     if n_held < 1:
         raise ParameterError(
             f"Wanted two replay structures or more, one to learn from and one to look "
             f"at, got {len(replay)}."
         )
-    order = np.random.default_rng([seed, 23]).permutation(len(replay))
-    mixed, held = order[n_held:], order[:n_held]
-    return replay.select(np.resize(mixed, n_mixed)), replay.select(held)
+    held = replay.select(range(n_held))
+    if n_mixed == 0:
+        return None, held
+    return replay.select(np.resize(np.arange(n_held, len(replay)), n_mixed)), held
 
 
 def _replay_file(checkpoint: Path) -> Path:

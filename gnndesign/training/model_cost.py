@@ -22,7 +22,7 @@ class ModelCost:
     """Cost of energy, forces and stress of one structure, an atom.
 
     The time is what a user feels, but no good measure to choose by: on a shared machine
-    the best of five runs of one network differed by up to a factor of 2.8 from try to
+    the best of five runs of one network differed by up to a factor of 2.7 from try to
     try. The data moved are the same at every try, and follow the time since these
     networks wait for memory more than they compute: over 13 shapes of five
     architectures their rank correlation with the time was 0.90, that of the number of

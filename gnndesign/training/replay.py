@@ -45,11 +45,14 @@ def replay_crystals(
 ) -> Iterator[ase.Atoms]:
     """Rattled and strained crystals of the library, without end.
 
-    In turn one with an element of `elements`, and one of others: polymorphs of
-    elements and the compounds that prototypes are named after. Small cells are
+    In turn a compound of `elements` with others, and a crystal of others alone: ground
+    states of elements and the compounds that prototypes are named after. None of
+    `elements` alone, where new data speak and old labels would contradict them, unless
+    there is nothing else. Small cells are
     repeated to 4 atoms or more, so that atoms can feel forces. Positions are displaced
     by a normal distribution of 0.02 to 0.15 Å a component, the cell is strained by one
-    of 0.02. `info["config_type"]` is "replay: own" or "replay: others".
+    of 0.02. `info["config_type"]` is "replay: compounds", "replay: others" or
+    "replay: the same".
 
     Args:
         elements: atomic numbers of those that are being learned.
@@ -60,21 +63,16 @@ def replay_crystals(
     Raises:
         ParameterError: the library has no crystal of the known elements.
     """
-    own, others = _pools(set(elements), set(known), max_atoms)
-    if not own and not others:
+    pools = _pools(set(elements), set(known), max_atoms)
+    if not pools:
         raise ParameterError(
             "The library has no crystal of at most "
             f"{max_atoms} atoms made of {', '.join(chemical_symbols[z] for z in known)} "
             "alone. Give a replay set."
         )
     rng = np.random.default_rng([seed, 17])
-    pools = [
-        (name, pool)
-        for name, pool in (("replay: own", own), ("replay: others", others))
-        if pool
-    ]
     while True:
-        for name, pool in pools:
+        for name, pool in pools.items():
             atoms = _disturbed(pool[int(rng.integers(len(pool)))], rng)
             atoms.info["config_type"] = name
             yield atoms
@@ -82,8 +80,8 @@ def replay_crystals(
 
 def _pools(
     elements: set[int], known: set[int], max_atoms: int
-) -> tuple[list[ase.Atoms], list[ase.Atoms]]:
-    """Crystals with an element of `elements`, and those without."""
+) -> dict[str, list[ase.Atoms]]:
+    """Crystals to choose from by the name of their group; none is empty."""
     found: list[ase.Atoms] = []
     for number in sorted(known):
         try:
@@ -94,10 +92,24 @@ def _pools(
     for kind in list_prototypes():
         if {atomic_numbers[symbol] for symbol in kind.symbols} <= known:
             found.append(kind.to_atoms())
-    small = [atoms for atoms in found if len(atoms) <= max_atoms]
-    own = [atoms for atoms in small if elements & set(atoms.numbers.tolist())]
-    others = [atoms for atoms in small if not elements & set(atoms.numbers.tolist())]
-    return own, others
+    pools: dict[str, list[ase.Atoms]] = {
+        "replay: compounds": [],
+        "replay: others": [],
+        "replay: the same": [],
+    }
+    for atoms in found:
+        made_of = set(atoms.numbers.tolist())
+        if len(atoms) > max_atoms:
+            continue
+        if made_of <= elements:
+            pools["replay: the same"].append(atoms)
+        elif made_of & elements:
+            pools["replay: compounds"].append(atoms)
+        else:
+            pools["replay: others"].append(atoms)
+    same = pools.pop("replay: the same")
+    pools = {name: pool for name, pool in pools.items() if pool}
+    return pools or ({"replay: the same": same} if same else {})
 
 
 def _disturbed(atoms: ase.Atoms, rng: np.random.Generator) -> ase.Atoms:
