@@ -36,8 +36,8 @@ from gnndesign.training.violations import (
 )
 from gnndesign_widgets.background import Background, Done
 from gnndesign_widgets.figures import Build, Figures
-from gnndesign_widgets.potential import potential_label
 from gnndesign_widgets.structure import StructureModel
+from gnndesign_widgets.trained import potential_label
 
 SUBJECTS = {
     "Structure on the desk": "",
@@ -52,7 +52,7 @@ _ATOMS_IN_A_TURN = 2500
 
 _CHANGES = ("axis", "angle", "shift", "mirrored", "cyclic", "first", "second")
 
-_AUDIT = AuditSettings(nve_steps=200, loop_points=16)
+_AUDIT = AuditSettings(nve_steps=200)
 
 
 class _StoppedError(Exception):
