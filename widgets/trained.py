@@ -29,12 +29,12 @@ def potential_label(name: str) -> str:
     path = Path(name)
     if len(path.parts) < 2:
         return name
-    store = JobStore(path.parent)
-    if path == trained_file(store):
-        try:
-            title, time = store.spec.title, store.job_id.split("-")[1]
-        except (JobError, OSError, IndexError):
-            pass  # A copy, away from its job.
-        else:
+    try:
+        store = JobStore(path.parent)
+        title, time = store.spec.title, store.job_id.split("-")[1]
+    except (JobError, OSError, IndexError):
+        pass  # Not in the folder of a job.
+    else:
+        if path == trained_file(store):
             return f"{title} ({time[:2]}:{time[2:4]}:{time[4:]})"
     return "/".join(path.parts[-2:])
