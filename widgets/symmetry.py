@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,10 @@ SUBJECTS = {
 }
 NOW, TURN, AUDIT = "Energy and forces", "A full turn", "Audit"
 
+_CHANGES = ("axis", "angle", "shift", "mirrored", "cyclic", "first", "second")
+
 _ATOMS_IN_A_TURN = 2500
 """Of all angles together, so that a curve comes in a second or so."""
-
-_CHANGES = ("axis", "angle", "shift", "mirrored", "cyclic", "first", "second")
 
 _AUDIT = AuditSettings(nve_steps=200)
 
@@ -268,10 +269,10 @@ class SymmetryModel(HasTraits):
         said = ""
         try:
             for name in names:
-                say = partial(self._measured, potential_label(name))
-                audits.append(
-                    audit(self._potential(name), [atoms], settings=_AUDIT, say=say)
-                )
+                label = potential_label(name)
+                say = partial(self._measured, label)
+                made = audit(self._potential(name), [atoms], settings=_AUDIT, say=say)
+                audits.append(replace(made, potential=label))
         except _StoppedError:
             said = "Stopped."
         except (GNNDesignError, OSError) as error:
@@ -293,9 +294,11 @@ class SymmetryModel(HasTraits):
 
 
 def _verdicts(audits: list[Audit]) -> str:
-    sentences: list[str] = []
-    for one in audits:
-        failed = [row.name for row in one.rows if row.passed is False]
-        verdict = f"failed {', '.join(failed)}" if failed else "passed all"
-        sentences.append(f"{one.potential}: {verdict}.")
-    return " ".join(sentences)
+    failed = {
+        one.potential: [row.name for row in one.rows if row.passed is False]
+        for one in audits
+    }
+    return " ".join(
+        f"{name}: {'failed ' + ', '.join(rows) if rows else 'passed all'}."
+        for name, rows in failed.items()
+    )

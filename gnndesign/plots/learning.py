@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -71,10 +72,18 @@ def learning_curves(
         several = {_ONLY: several}
     if not several:
         raise ParameterError("Wanted the reports of a training, got none.")
+    has_stress = any(
+        math.isfinite(report.validation.stress_mae_GPa)
+        for history in several.values()
+        for report in history
+    )
     figure = make_subplots(
         rows=2,
         cols=3,
-        subplot_titles=_PANELS,
+        subplot_titles=[
+            title if has_stress or place != _STRESS else ""
+            for place, title in enumerate(_PANELS)
+        ],
         horizontal_spacing=0.09,
         vertical_spacing=0.17,
     )
@@ -85,6 +94,9 @@ def learning_curves(
     for column in (2, 3):
         figure.update_yaxes(rangemode="tozero", row=2, col=column)
     figure.update_xaxes(title_text="epoch", row=2)
+    if not has_stress:
+        figure.update_xaxes(visible=False, row=2, col=1)
+        figure.update_yaxes(visible=False, row=2, col=1)
     dressed(figure, height=520, name="learning curves")
     figure.update_layout(legend_y=1.07, margin_t=60)
     return figure

@@ -117,6 +117,6 @@ def test_the_notebook_of_symmetries_runs(run: Callable[..., dict[str, Any]]):
     assert min(worst[name] for name in ("unconstrained", "turned", "penalized")) > 1e-3
     # Eight Ångström are two rounds of four; beyond, nothing is seen.
     far = names["chain"].positions[1:, 0] > names["reach"]
-    assert (names["change"][far] == 1e-12).all()
-    assert (names["change"][~far] > 1e-12).all()
+    assert (names["change"][far] == 1e-18).all()
+    assert (names["change"][~far] > 1e-18).all()
     assert len(names["workbench"].symmetry.names) == 3
