@@ -145,8 +145,7 @@ class SymmetryModel(HasTraits):
         """Back to no change."""
         with self.hold_trait_notifications():
             self.angle = self.shift = 0.0
-            self.mirrored = False
-            self.cyclic = self.first = self.second = 0
+            self.mirrored, self.cyclic, self.first, self.second = False, 0, 0, 0
 
     def start_audit(self) -> None:
         """Audit all potentials in the background.
@@ -171,10 +170,6 @@ class SymmetryModel(HasTraits):
         if not self.subject:
             self._refresh()
 
-    @observe("subject", "rattle", "names", *_CHANGES)
-    def _changed(self, _change: dict[str, Any]) -> None:
-        self._refresh()
-
     @observe("found", "curves", "audits")
     def _offer(self, _change: object = None) -> None:
         builds: dict[str, Build] = {}
@@ -192,7 +187,8 @@ class SymmetryModel(HasTraits):
             builds[AUDIT] = partial(symmetry_audit, self.audits)
         self.figures.builds = builds
 
-    def _refresh(self) -> None:
+    @observe("subject", "rattle", "names", *_CHANGES)
+    def _refresh(self, _change: object = None) -> None:
         if not self._awake:
             return
         try:
