@@ -2,10 +2,10 @@
 
 import ase.io
 import pytest
+from training.conftest import argon_frames
 
 from gnndesign.cli import main
 from gnndesign.potentials.catalog import load_potential
-from training.conftest import argon_frames
 
 SMALL = ["--architecture", "invariant", "--shape", "cutoff=6.0", "--shape"]
 

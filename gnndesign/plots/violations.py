@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -96,3 +96,32 @@ def plot_rotation_curves(
 
 def _words(value: float) -> str:
     return "0" if value == 0.0 else f"{value:.3g}"
+
+
+def worst_rotations(found: Mapping[str, Sequence[float]]) -> go.Figure:
+    """Worst energy violations under rotation (meV an atom), a point a structure.
+
+    Args:
+        found: by name of the potential; values below 1e-9 are drawn there.
+
+    Raises:
+        ParameterError: no potential.
+    """
+    if not found:
+        raise ParameterError("Wanted the violations of a potential or more, got none.")
+    figure = go.Figure()
+    for place, (name, values) in enumerate(found.items()):
+        figure.add_box(
+            y=[max(value, _LEAST) for value in values],
+            name=name,
+            boxpoints="all",
+            jitter=0.5,
+            marker_color=COLORS[place % len(COLORS)],
+            showlegend=False,
+        )
+    figure.update_yaxes(
+        type="log",
+        title="Energy change, worst rotation (meV/atom)",
+        exponentformat="power",
+    )
+    return dressed(figure, height=420, name="worst rotations", legend=False)

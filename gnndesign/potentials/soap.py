@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -40,7 +41,9 @@ class SOAPParameters:
         n_max: number of radial functions.
         l_max: largest order of the spherical harmonics.
         sigma: Å, width of the Gaussian that an atom is.
-        cutoff_power: m of the cutoff function, 2 or more.
+        cutoff_function: "envelope", which leaves near neighbors their weight, or
+            "smoothstep", which lets it fall evenly.
+        cutoff_power: p of the envelope or m of the smoothstep, 2 or more.
         hidden: widths of each network's hidden layers.
         least_spread: no spread of a component is taken as less than this fraction of
             the largest of its element; 1 scales all alike.
@@ -51,7 +54,8 @@ class SOAPParameters:
     n_max: int = 8
     l_max: int = 4
     sigma: float = 0.5
-    cutoff_power: int = 2
+    cutoff_function: Literal["envelope", "smoothstep"] = "envelope"
+    cutoff_power: int = 8
     hidden: tuple[int, ...] = (32, 32)
     least_spread: float = 0.3
 
@@ -74,6 +78,7 @@ class SOAPParameters:
             n_max=self.n_max,
             l_max=self.l_max,
             sigma=self.sigma,
+            cutoff_function=self.cutoff_function,
             cutoff_power=self.cutoff_power,
         )
 

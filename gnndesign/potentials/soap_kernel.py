@@ -14,6 +14,7 @@ training atoms, and the weights the solution of a linear problem; both are found
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -37,7 +38,9 @@ class SOAPKernelParameters:
         n_max: number of radial functions.
         l_max: largest order of the spherical harmonics.
         sigma: Å, width of the Gaussian that an atom is.
-        cutoff_power: m of the cutoff function, 2 or more.
+        cutoff_function: "envelope", which leaves near neighbors their weight, or
+            "smoothstep", which lets it fall evenly.
+        cutoff_power: p of the envelope or m of the smoothstep, 2 or more.
         n_points: of each element.
         zeta: exponent of the kernel, whole.
     """
@@ -47,7 +50,8 @@ class SOAPKernelParameters:
     n_max: int = 8
     l_max: int = 6
     sigma: float = 0.5
-    cutoff_power: int = 2
+    cutoff_function: Literal["envelope", "smoothstep"] = "envelope"
+    cutoff_power: int = 8
     n_points: int = 400
     zeta: int = 4
 
@@ -73,6 +77,7 @@ class SOAPKernelParameters:
             n_max=self.n_max,
             l_max=self.l_max,
             sigma=self.sigma,
+            cutoff_function=self.cutoff_function,
             cutoff_power=self.cutoff_power,
         )
 

@@ -55,9 +55,9 @@ def fit_sparse_kernel(
     forces: Sequence[Float[np.ndarray, "_n_atoms 3"] | None] | None = None,
     stresses: Float[np.ndarray, "n_structures 3 3"] | None = None,
     *,
-    sigma_energy: float = 0.002,
-    sigma_force: float = 0.1,
-    sigma_stress: float = 0.005,
+    sigma_energy: float = 0.0003,
+    sigma_force: float = 0.03,
+    sigma_stress: float = 0.002,
     say: Callable[[str], None] | None = None,
 ) -> TrainablePotential[Any]:
     """A copy of a "soap-kernel" potential with points and weights from training data.

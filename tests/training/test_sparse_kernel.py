@@ -138,7 +138,7 @@ def test_the_weights_minimise_the_regularised_squares():
     for direction in rng.normal(size=(6, 6)):
         ahead, behind = (cost(best + h * direction) for h in (1e-3, -1e-3))
         assert min(ahead, behind) > lowest
-        assert ahead - lowest == pytest.approx(behind - lowest, rel=1e-4)
+        assert ahead - lowest == pytest.approx(behind - lowest, rel=2e-3)
 
 
 def test_a_fit_learns_the_forces_of_salt_and_keeps_its_input():
