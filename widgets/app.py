@@ -32,6 +32,13 @@ _TABS = (
     "Symmetry",
 )
 
+_NARROW_TABS = """<style>
+.gnndesign-tabs.jupyter-widgets > .lm-TabBar .lm-TabBar-tab {
+    flex: 0 1 auto; min-width: 0; padding: 0 7px;
+}
+</style>"""
+"""As wide as their titles, so that all can be read."""
+
 
 class Workbench(ipw.VBox):
     """Everything in one widget; show it as the last line of a cell.
@@ -68,14 +75,15 @@ class Workbench(ipw.VBox):
             titles=_TABS,
         )
         self.tabs.layout.width = "42%"
-        self.tabs.layout.min_width = "380px"
+        self.tabs.layout.min_width = "420px"
+        self.tabs.add_class("gnndesign-tabs")
         right = ipw.Box([self.stage])
         right.layout.flex = "1 1 0"
         right.layout.min_width = "360px"
         columns = ipw.HBox([self.tabs, right])
         columns.layout.flex_flow = "row wrap"
         columns.layout.grid_gap = "12px"
-        super().__init__([columns])
+        super().__init__([ipw.HTML(_NARROW_TABS), columns])
         self.structure.observe(self.stage.show_structure, "revision")
         self.tabs.observe(self._turn_to, "selected_index")
         for model in (self.relax, self.dynamics):

@@ -18,6 +18,7 @@ from gnndesign.potentials.catalog import (
     potential_card,
 )
 from gnndesign_widgets.controls import Message, field, labeled
+from gnndesign_widgets.trained import potential_label
 
 AUTOMATIC = "auto"
 
@@ -135,12 +136,6 @@ class PotentialPanel(ipw.VBox):
         if not model.problem:
             self.message.say(f"Computes on {model.resolved_device}.")
         self.card.value = "" if model.card is None else card_html(model.card)
-
-
-def potential_label(name: str) -> str:
-    """A name of the catalog, or a file by its name and that of its folder."""
-    path = Path(name)
-    return "/".join(path.parts[-2:]) if len(path.parts) > 1 else name
 
 
 def devices() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,8 @@ from gnndesign.training.violations import (
 )
 from gnndesign_widgets.background import Background, Done
 from gnndesign_widgets.figures import Build, Figures
-from gnndesign_widgets.potential import potential_label
 from gnndesign_widgets.structure import StructureModel
+from gnndesign_widgets.trained import potential_label
 
 SUBJECTS = {
     "Structure on the desk": "",
@@ -47,12 +48,12 @@ SUBJECTS = {
 }
 NOW, TURN, AUDIT = "Energy and forces", "A full turn", "Audit"
 
+_CHANGES = ("axis", "angle", "shift", "mirrored", "cyclic", "first", "second")
+
 _ATOMS_IN_A_TURN = 2500
 """Of all angles together, so that a curve comes in a second or so."""
 
-_CHANGES = ("axis", "angle", "shift", "mirrored", "cyclic", "first", "second")
-
-_AUDIT = AuditSettings(nve_steps=200, loop_points=16)
+_AUDIT = AuditSettings(nve_steps=200)
 
 
 class _StoppedError(Exception):
@@ -144,8 +145,7 @@ class SymmetryModel(HasTraits):
         """Back to no change."""
         with self.hold_trait_notifications():
             self.angle = self.shift = 0.0
-            self.mirrored = False
-            self.cyclic = self.first = self.second = 0
+            self.mirrored, self.cyclic, self.first, self.second = False, 0, 0, 0
 
     def start_audit(self) -> None:
         """Audit all potentials in the background.
@@ -170,10 +170,6 @@ class SymmetryModel(HasTraits):
         if not self.subject:
             self._refresh()
 
-    @observe("subject", "rattle", "names", *_CHANGES)
-    def _changed(self, _change: dict[str, Any]) -> None:
-        self._refresh()
-
     @observe("found", "curves", "audits")
     def _offer(self, _change: object = None) -> None:
         builds: dict[str, Build] = {}
@@ -191,7 +187,8 @@ class SymmetryModel(HasTraits):
             builds[AUDIT] = partial(symmetry_audit, self.audits)
         self.figures.builds = builds
 
-    def _refresh(self) -> None:
+    @observe("subject", "rattle", "names", *_CHANGES)
+    def _refresh(self, _change: object = None) -> None:
         if not self._awake:
             return
         try:
@@ -268,10 +265,10 @@ class SymmetryModel(HasTraits):
         said = ""
         try:
             for name in names:
-                say = partial(self._measured, potential_label(name))
-                audits.append(
-                    audit(self._potential(name), [atoms], settings=_AUDIT, say=say)
-                )
+                label = potential_label(name)
+                say = partial(self._measured, label)
+                made = audit(self._potential(name), [atoms], settings=_AUDIT, say=say)
+                audits.append(replace(made, potential=label))
         except _StoppedError:
             said = "Stopped."
         except (GNNDesignError, OSError) as error:
@@ -293,9 +290,11 @@ class SymmetryModel(HasTraits):
 
 
 def _verdicts(audits: list[Audit]) -> str:
-    sentences: list[str] = []
-    for one in audits:
-        failed = [row.name for row in one.rows if row.passed is False]
-        verdict = f"failed {', '.join(failed)}" if failed else "passed all"
-        sentences.append(f"{one.potential}: {verdict}.")
-    return " ".join(sentences)
+    failed = {
+        one.potential: [row.name for row in one.rows if row.passed is False]
+        for one in audits
+    }
+    return " ".join(
+        f"{name}: {'failed ' + ', '.join(rows) if rows else 'passed all'}."
+        for name, rows in failed.items()
+    )

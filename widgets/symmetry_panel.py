@@ -18,9 +18,8 @@ from gnndesign_widgets.controls import (
     labeled,
     table,
 )
-from gnndesign_widgets.potential import potential_label
 from gnndesign_widgets.symmetry import SUBJECTS, SymmetryModel
-from gnndesign_widgets.trained import trained_potentials
+from gnndesign_widgets.trained import potential_label, trained_potentials
 
 
 class SymmetryPanel(ipw.VBox):
@@ -82,13 +81,12 @@ class SymmetryPanel(ipw.VBox):
 
     def list_potentials(self, _change: object = None) -> None:
         """Offer the catalog, what was trained, and what is used."""
-        offered = [(name, name) for name in list_potentials()] + trained_potentials()
-        known = [name for _, name in offered]
+        offered = [*list_potentials(), *trained_potentials()]
         names = self._model.names
-        offered += [(potential_label(n), n) for n in names if n not in known]
+        offered += [name for name in names if name not in offered]
         self._listing = True
-        self.names.options = offered
-        self.names.value = [name for _, name in offered if name in names]
+        self.names.options = [(potential_label(name), name) for name in offered]
+        self.names.value = [name for name in offered if name in names]
         self._listing = False
 
     def _changes(self) -> list[ipw.Widget]:
@@ -102,10 +100,7 @@ class SymmetryPanel(ipw.VBox):
             field(
                 model,
                 "axis",
-                ipw.ToggleButtons(
-                    options=["x", "y", "z"],
-                    description="Axis",
-                ),
+                ipw.Dropdown(options=["x", "y", "z"], description="Axis"),
             ),
             field(
                 model,
@@ -125,7 +120,7 @@ class SymmetryPanel(ipw.VBox):
             field(
                 model,
                 "cyclic",
-                ipw.IntSlider(min=0, max=6, description="Renumber in a circle by"),
+                ipw.IntSlider(min=0, max=6, description="Renumber by"),
             ),
             ipw.HBox(
                 [first, second, button("Reset", model.reset, icon="undo")],

@@ -1,22 +1,40 @@
-"""The potentials that training jobs have left."""
+"""The potentials that training jobs have left, and what a person calls a potential."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+
+from gnndesign.errors import JobError
 from gnndesign.jobs.spec import JobKind
-from gnndesign.jobs.store import list_jobs
+from gnndesign.jobs.store import JobStore, list_jobs
 from gnndesign.jobs.training import trained_file
 
 _MOST = 20
 
 
-def trained_potentials() -> list[tuple[str, str]]:
-    """What they are called, and their files; the newest first."""
-    found: list[tuple[str, str]] = []
-    for store in list_jobs():
-        if store.job_id.count(f"-{JobKind.TRAIN}-") and trained_file(store).is_file():
-            time = store.job_id.split("-")[1]
-            label = f"{store.spec.title} ({time[:2]}:{time[2:4]}:{time[4:]})"
-            found.append((label, str(trained_file(store))))
-        if len(found) == _MOST:
-            break
-    return found
+def trained_potentials() -> list[str]:
+    """Their files, the newest first."""
+    found = [
+        str(trained_file(store))
+        for store in list_jobs()
+        if store.job_id.count(f"-{JobKind.TRAIN}-") and trained_file(store).is_file()
+    ]
+    return found[:_MOST]
+
+
+@lru_cache(maxsize=256)
+def potential_label(name: str) -> str:
+    """A name of the catalog; a job's title and time; a file by its folder and name."""
+    path = Path(name)
+    if len(path.parts) < 2:
+        return name
+    try:
+        store = JobStore(path.parent)
+        title, time = store.spec.title, store.job_id.split("-")[1]
+    except (JobError, OSError, IndexError):
+        pass  # Not in the folder of a job.
+    else:
+        if path == trained_file(store):
+            return f"{title} ({time[:2]}:{time[2:4]}:{time[4:]})"
+    return "/".join(path.parts[-2:])

@@ -38,7 +38,7 @@ class TrainingPanel(ipw.VBox):
                 *self._training_fields(),
                 self.bar,
                 self.best,
-                button("Use this potential", self._use, icon="check"),
+                ipw.HBox([button("Use this potential", self._use, icon="check")]),
                 self.message,
             ]
         )
@@ -62,7 +62,7 @@ class TrainingPanel(ipw.VBox):
         )
         return [
             self.data,
-            button("Look at the data", self._look, icon="search"),
+            ipw.HBox([button("Look at the data", self._look, icon="search")]),
             self.looking,
             self.look,
             field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -56,7 +57,7 @@ def learning_curves(
 ) -> go.Figure:
     """Loss, validation errors, learning rate and time by the epoch.
 
-    Axes are logarithmic but for the time. The loss of the training data is a line, that
+    Losses and errors are on logarithmic axes. The loss of the training data is a line, that
     of the validation data dotted; a star is the best epoch so far, whose weights are
     kept.
 
@@ -71,18 +72,31 @@ def learning_curves(
         several = {_ONLY: several}
     if not several:
         raise ParameterError("Wanted the reports of a training, got none.")
+    has_stress = any(
+        math.isfinite(report.validation.stress_mae_GPa)
+        for history in several.values()
+        for report in history
+    )
     figure = make_subplots(
         rows=2,
         cols=3,
-        subplot_titles=_PANELS,
+        subplot_titles=[
+            title if has_stress or place != _STRESS else ""
+            for place, title in enumerate(_PANELS)
+        ],
         horizontal_spacing=0.09,
         vertical_spacing=0.17,
     )
     for place, (name, history) in enumerate(several.items()):
         _add_history(figure, name, history, COLORS[place % len(COLORS)])
-    figure.update_yaxes(type="log")
-    figure.update_yaxes(type="linear", rangemode="tozero", row=2, col=3)
+    figure.update_yaxes(type="log", row=1)
+    figure.update_yaxes(type="log", row=2, col=1)
+    for column in (2, 3):
+        figure.update_yaxes(rangemode="tozero", row=2, col=column)
     figure.update_xaxes(title_text="epoch", row=2)
+    if not has_stress:
+        figure.update_xaxes(visible=False, row=2, col=1)
+        figure.update_yaxes(visible=False, row=2, col=1)
     dressed(figure, height=520, name="learning curves")
     figure.update_layout(legend_y=1.07, margin_t=60)
     return figure
@@ -122,7 +136,7 @@ def parity_plots(
     for column, panel in enumerate(panels, 1):
         _add_parity(figure, several, panel, most, column)
     dressed(figure, height=380, name="parity", legend=len(several) > 1)
-    figure.update_layout(legend_y=1.13, margin_t=60)
+    figure.update_layout(legend_y=1.13, margin_t=70)
     return figure
 
 
@@ -208,7 +222,7 @@ def _headline(parities: Mapping[str, Parity], panel: _Quantity) -> str:
     if len(parities) > 1:
         return panel.name
     value, unit = panel.error(next(iter(parities.values())))
-    return f"{panel.name}, MAE {value:.3g} {unit}"
+    return f"{panel.name}<br>MAE {value:.3g} {unit}"
 
 
 def _add_parity(

@@ -69,6 +69,8 @@ def test_trainings_side_by_side_have_a_color_each_and_a_legend_of_names():
 def test_without_stress_its_panel_is_empty():
     figure = learning_curves(history([2.0, 1.0], stress=math.nan))
     assert not [trace for trace in figure.data if trace.yaxis == "y4"]
+    assert not figure.layout.yaxis4.visible
+    assert "Stress MAE (GPa)" not in titles(figure)
 
 
 def parity(n=4, *, with_stress=True):

@@ -125,6 +125,7 @@ def test_an_audit_shows_its_progress_and_its_verdicts(lab, files, wait_for):
     row = lab.audits[0]["worst rotation: energy"]
     assert row.passed is False
     assert lab.audits[0]["permutation: energy"].passed
+    assert lab.audits[0].potential.endswith("unconstrained.safetensors")
     assert lab.figures.shown == AUDIT
     assert lab.figures.builds[AUDIT]().data
 
