@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from gnndesign.errors import GNNDesignError
     from gnndesign.potentials.adapters.ase import ASEPotential
     from gnndesign.potentials.adapters.torch_sim import TorchSimPotential
+    from gnndesign.potentials.architectures import new_potential
     from gnndesign.potentials.catalog import (
         list_potentials,
         load_potential,
         potential_card,
     )
+    from gnndesign.potentials.committee import Committee
     from gnndesign.potentials.files import save_potential
     from gnndesign.search.objectives import FormationEnergy, LatticeConstant
     from gnndesign.search.space import PrototypeSpace
@@ -47,14 +49,24 @@ if TYPE_CHECKING:
         prototype,
     )
     from gnndesign.structures.molecules import from_smiles
+    from gnndesign.training.dataset import Dataset
+    from gnndesign.training.dataset_files import load_dataset
+    from gnndesign.training.evaluation import evaluate
+    from gnndesign.training.loss import Loss
+    from gnndesign.training.options import Training
+    from gnndesign.training.results import train
+    from gnndesign.training.symmetry import audit
 
 _HOMES = {
     "ASEPotential": "potentials.adapters.ase",
     "AtomicBatch": "batch",
     "Checkpoints": "simulation.checkpoint",
+    "Committee": "potentials.committee",
+    "Dataset": "training.dataset",
     "FormationEnergy": "search.objectives",
     "GNNDesignError": "errors",
     "LatticeConstant": "search.objectives",
+    "Loss": "training.loss",
     "Observables": "simulation.observables",
     "PrototypeSpace": "search.space",
     "Queue": "simulation.packing",
@@ -63,20 +75,25 @@ _HOMES = {
     "SinglePoint": "simulation.single_point",
     "Status": "simulation.base",
     "TorchSimPotential": "potentials.adapters.torch_sim",
+    "Training": "training.options",
+    "audit": "training.symmetry",
     "build_crystal": "structures.build",
     "elemental_ground_state": "structures.library",
     "estimate": "simulation.estimate",
+    "evaluate": "training.evaluation",
     "export_trajectory": "structures.export",
     "from_smiles": "structures.molecules",
     "list_molecules": "structures.library",
     "list_potentials": "potentials.catalog",
     "list_prototypes": "structures.library",
+    "load_dataset": "training.dataset_files",
     "load_potential": "potentials.catalog",
     "load_search": "search.study",
     "load_structure": "structures.files",
     "load_structures": "structures.files",
     "molecular_dynamics": "simulation.dynamics",
     "molecule": "structures.library",
+    "new_potential": "potentials.architectures",
     "observe": "simulation.observables",
     "potential_card": "potentials.catalog",
     "prototype": "structures.library",
@@ -84,15 +101,19 @@ _HOMES = {
     "save_potential": "potentials.files",
     "save_structure": "structures.files",
     "search_compositions": "search.study",
+    "train": "training.results",
 }
 
 __all__ = [
     "ASEPotential",
     "AtomicBatch",
     "Checkpoints",
+    "Committee",
+    "Dataset",
     "FormationEnergy",
     "GNNDesignError",
     "LatticeConstant",
+    "Loss",
     "Observables",
     "PrototypeSpace",
     "Queue",
@@ -101,20 +122,25 @@ __all__ = [
     "SinglePoint",
     "Status",
     "TorchSimPotential",
+    "Training",
+    "audit",
     "build_crystal",
     "elemental_ground_state",
     "estimate",
+    "evaluate",
     "export_trajectory",
     "from_smiles",
     "list_molecules",
     "list_potentials",
     "list_prototypes",
+    "load_dataset",
     "load_potential",
     "load_search",
     "load_structure",
     "load_structures",
     "molecular_dynamics",
     "molecule",
+    "new_potential",
     "observe",
     "potential_card",
     "prototype",
@@ -122,6 +148,7 @@ __all__ = [
     "save_potential",
     "save_structure",
     "search_compositions",
+    "train",
 ]
 
 

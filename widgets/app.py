@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import ipywidgets as ipw
@@ -9,14 +10,27 @@ import ipywidgets as ipw
 from gnndesign.jobs.local import ensure_worker
 from gnndesign.structures.library import elemental_ground_state
 from gnndesign_widgets.dynamics import DynamicsModel, DynamicsPanel
+from gnndesign_widgets.figures import Figures
 from gnndesign_widgets.potential import PotentialModel, PotentialPanel
 from gnndesign_widgets.relax import RelaxModel, RelaxPanel
 from gnndesign_widgets.search import SearchModel, SearchPanel
 from gnndesign_widgets.simulation import SimulationModel
 from gnndesign_widgets.stage import Stage
 from gnndesign_widgets.structure import StructureModel, StructurePanel
+from gnndesign_widgets.symmetry import SymmetryModel
+from gnndesign_widgets.symmetry_panel import SymmetryPanel
+from gnndesign_widgets.training import TrainingModel
+from gnndesign_widgets.training_panel import TrainingPanel
 
-_TABS = ("Structure", "Potential", "Relax", "Dynamics", "Search")
+_TABS = (
+    "Structure",
+    "Potential",
+    "Relax",
+    "Dynamics",
+    "Search",
+    "Train",
+    "Symmetry",
+)
 
 
 class Workbench(ipw.VBox):
@@ -26,8 +40,8 @@ class Workbench(ipw.VBox):
     notebook finds the latest job of each kind again, with all its history.
 
     Attributes:
-        structure, potential, relax, dynamics, search: the models behind the panels; a
-            script in another cell may read and set their traits.
+        structure, potential, relax, dynamics, search, training, symmetry: the models
+            behind the panels; a script in another cell may read and set their traits.
     """
 
     def __init__(self) -> None:
@@ -37,7 +51,10 @@ class Workbench(ipw.VBox):
         self.relax = RelaxModel(self.structure, self.potential)
         self.dynamics = DynamicsModel(self.structure, self.potential)
         self.search = SearchModel(self.potential)
+        self.training = TrainingModel(self.potential)
+        self.symmetry = SymmetryModel(self.structure)
         self.stage = Stage(self.structure, self.search)
+        self._symmetry_panel = SymmetryPanel(self.symmetry)
         self.tabs = ipw.Tab(
             [
                 StructurePanel(self.structure),
@@ -45,6 +62,8 @@ class Workbench(ipw.VBox):
                 RelaxPanel(self.relax),
                 DynamicsPanel(self.dynamics),
                 SearchPanel(self.search),
+                TrainingPanel(self.training),
+                self._symmetry_panel,
             ],
             titles=_TABS,
         )
@@ -61,6 +80,8 @@ class Workbench(ipw.VBox):
         self.tabs.observe(self._turn_to, "selected_index")
         for model in (self.relax, self.dynamics):
             self._wire(model)
+        for figures in (self.training.figures, self.symmetry.figures):
+            figures.observe(partial(self._refresh_figures, figures))
         self._attach()
         # A worker takes some seconds to come up; it is there when the first job is.
         ensure_worker()
@@ -75,9 +96,17 @@ class Workbench(ipw.VBox):
         model.job.observe(show, "job_id")
         model.job.observe(refresh, "revision")
 
+    def _refresh_figures(self, figures: Figures, _change: object) -> None:
+        self.stage.refresh_figures(figures)
+
     def _attach(self) -> None:
         """Find the latest jobs, and show the one that runs."""
-        jobs = {2: self.relax.job, 3: self.dynamics.job, 4: self.search.job}
+        jobs = {
+            2: self.relax.job,
+            3: self.dynamics.job,
+            4: self.search.job,
+            5: self.training.job,
+        }
         for job in jobs.values():
             job.attach_latest()
         running = [place for place, job in jobs.items() if job.active]
@@ -95,5 +124,11 @@ class Workbench(ipw.VBox):
                 self.stage.show_simulation(self.dynamics)
             case "Search":
                 self.stage.show_search()
+            case "Train":
+                self.stage.show_figures(self.training.figures)
+            case "Symmetry":
+                self._symmetry_panel.list_potentials()
+                self.stage.show_figures(self.symmetry.figures)
+                self.symmetry.wake()
             case _:
                 pass

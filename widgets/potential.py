@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from pathlib import Path
 
 import ipywidgets as ipw
 import torch
@@ -16,7 +17,7 @@ from gnndesign.potentials.catalog import (
     list_potentials,
     potential_card,
 )
-from gnndesign_widgets.controls import Message, field
+from gnndesign_widgets.controls import Message, field, labeled
 
 AUTOMATIC = "auto"
 
@@ -25,7 +26,7 @@ class PotentialModel(HasTraits):
     """The potential that the next job takes.
 
     Attributes:
-        name: in the catalog.
+        name: in the catalog, or a file as `load_potential` takes it.
         device: "auto", "cpu", "cuda" or "cuda:N".
         card: of the potential; None where its package is missing.
         problem: why there is no card.
@@ -60,6 +61,17 @@ class PotentialModel(HasTraits):
             raise MissingDependencyError(self.problem)
         return self.card
 
+    def use(self, name: str) -> str:
+        """Take another potential, whose file may have been written anew.
+
+        Raises:
+            GNNDesignError: there is none of this name, or its file cannot be loaded.
+        """
+        card = potential_card(name)
+        self.name = name
+        self.card, self.problem = card, ""
+        return f"The next job takes {card.title}."
+
     @observe("name")
     def _look_up(self, _change: object = None) -> None:
         try:
@@ -75,19 +87,47 @@ class PotentialPanel(ipw.VBox):
 
     def __init__(self, model: PotentialModel) -> None:
         self._model = model
-        self.name = field(
-            model,
-            "name",
-            ipw.Dropdown(options=list_potentials(), description="Potential"),
+        self._listing = False
+        self.name = labeled(ipw.Dropdown(description="Potential"))
+        self.file = labeled(
+            ipw.Text(
+                description="or a file",
+                placeholder="potential.safetensors",
+                continuous_update=False,
+            )
         )
         self.device = field(
             model, "device", ipw.Dropdown(options=devices(), description="Device")
         )
         self.card = ipw.HTML()
         self.message = Message()
-        super().__init__([self.name, self.device, self.message, self.card])
+        super().__init__([self.name, self.file, self.device, self.message, self.card])
+        self._list()
+        self.name.observe(self._choose, "value")
+        self.file.observe(self._typed, "value")
+        model.observe(self._list, "name")
         model.observe(self._show, ["card", "device", "problem"])
         self._show()
+
+    def _list(self, _change: object = None) -> None:
+        """Offer the catalog, and the files that were used."""
+        name = self._model.name
+        offered = [value for _, value in self.name.options] or list(list_potentials())
+        if name not in offered:
+            offered.append(name)
+        self._listing = True
+        self.name.options = [(potential_label(each), each) for each in offered]
+        self.name.value = name
+        self._listing = False
+
+    def _choose(self, change: dict[str, str]) -> None:
+        if not self._listing:
+            self._model.name = change["new"]
+
+    def _typed(self, change: dict[str, str]) -> None:
+        path = change["new"].strip()
+        if path:
+            self.message.attempt(lambda: self._model.use(str(Path(path).expanduser())))
 
     def _show(self, _change: object = None) -> None:
         model = self._model
@@ -95,6 +135,12 @@ class PotentialPanel(ipw.VBox):
         if not model.problem:
             self.message.say(f"Computes on {model.resolved_device}.")
         self.card.value = "" if model.card is None else card_html(model.card)
+
+
+def potential_label(name: str) -> str:
+    """A name of the catalog, or a file by its name and that of its folder."""
+    path = Path(name)
+    return "/".join(path.parts[-2:]) if len(path.parts) > 1 else name
 
 
 def devices() -> list[str]:

@@ -1,7 +1,8 @@
 """The stage: the viewer and the plots beside the panels, and what stands on it.
 
 Either the current structure, or the frames of a job, or the structure of a search
-trial. Frames and plots follow a running job; the plots' cursor follows the viewer.
+trial, or the figures of another panel. Frames and plots follow a running job; the
+plots' cursor follows the viewer.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import time
 from bisect import bisect_left
 from functools import partial
 
+import ase
 import ipywidgets as ipw
+import plotly.graph_objects as go
 
 from gnndesign.plots.search import plot_search
 from gnndesign.plots.trajectory import plot_history
@@ -20,6 +23,7 @@ from gnndesign.simulation.results import History
 from gnndesign.structures.trajectory import TrajectoryFile
 from gnndesign_widgets.controls import FIELD
 from gnndesign_widgets.export import ExportBar
+from gnndesign_widgets.figures import Figures
 from gnndesign_widgets.observables import PLOTS, TITLES, TOOLTIPS, ResultsReader
 from gnndesign_widgets.plot_view import PlotClick, PlotView
 from gnndesign_widgets.search import SearchModel
@@ -40,6 +44,9 @@ class Stage(ipw.VBox):
         self._search = search
         self._simulation: SimulationModel | None = None
         self._searching = False
+        self._figures: Figures | None = None
+        self._atoms_shown: ase.Atoms | None = None
+        self._settling = False
         self._frames: TrajectoryFile | None = None
         self._history: History | None = None
         self._history_due = 0.0
@@ -64,7 +71,7 @@ class Stage(ipw.VBox):
         )
         self.layout.width = "100%"
         self.member.observe(self._choose_member, "value")
-        self.choice.observe(self._draw_simulation, "value")
+        self.choice.observe(self._draw_chosen, "value")
         self.viewer.view.observe(self._move_cursor, "frame")
         self.plot.on_click(self._clicked)
         search.observe(self._draw_search, "result")
@@ -122,11 +129,51 @@ class Stage(ipw.VBox):
             self._say("Search: click on a point to see its structure")
             self._draw_search()
 
+    def show_figures(self, figures: Figures) -> None:
+        """Put a panel's figures on the stage."""
+        with self._lock:
+            self._leave()
+            self._figures = figures
+            self._atoms_shown = None
+            self.refresh_figures(figures)
+
+    def refresh_figures(self, figures: Figures) -> None:
+        """Bring what is on the stage up to date, if it is these figures."""
+        with self._lock:
+            if self._figures is not figures or self._settling:
+                return
+            self._say(figures.title)
+            atoms, before = figures.atoms, self._atoms_shown
+            if atoms is not None and atoms is not before:
+                same = before is not None and len(before) == len(atoms)
+                self.viewer.view.show(atoms, keep_camera=same)
+                self._atoms_shown = atoms
+            titles = list(figures.builds)
+            self._settling = True
+            if [value for _, value in self.choice.options] != titles:
+                self.choice.tooltips = []
+                self.choice.options = [(title, title) for title in titles]
+            if titles:
+                wanted = figures.shown if figures.shown in titles else titles[0]
+                self.choice.value = wanted
+            self._settling = False
+            self.choice.layout.display = "" if len(titles) > 1 else "none"
+            self.plot.draw(figures.builds.get(self.choice.value or "", go.Figure))
+
+    def _draw_chosen(self, _change: object = None) -> None:
+        """What the buttons above the plot ask for."""
+        with self._lock:
+            if self._figures is None:
+                self._draw_simulation()
+            elif not self._settling:
+                self._figures.shown = self.choice.value or ""
+                self.refresh_figures(self._figures)
+
     def _say(self, title: str) -> None:
         self.title.value = f"<b>{html.escape(title)}</b>"
 
     def _leave(self) -> None:
-        self._simulation = self._history = self._results = None
+        self._simulation = self._history = self._results = self._figures = None
         self._searching = False
         if self._frames is not None:
             self._frames.close()

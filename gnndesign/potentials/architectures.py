@@ -52,15 +52,19 @@ class Architecture:
         """The frozen dataclass of its shape."""
         return self._home(self.parameters)
 
+    @property
+    def shape_maker(self) -> Callable[..., Any]:
+        """What makes a shape of `elements` and of keywords with defaults."""
+        return self._home(self.shaped or self.parameters)
+
     def shape(self, elements: tuple[int, ...], options: dict[str, Any]) -> Any:
         """A shape.
 
         Raises:
             ParameterError: an option that it does not have, or out of range.
         """
-        make: Callable[..., Any] = self._home(self.shaped or self.parameters)
         try:
-            return make(elements=elements, **options)
+            return self.shape_maker(elements=elements, **options)
         except TypeError as error:
             raise ParameterError(
                 f"{self.title} cannot be made with {', '.join(options)}: {error}."

@@ -35,7 +35,9 @@ class BehlerParrinelloNetwork(AtomicNetwork):
         n_species = len(parameters.elements)
         super().__init__(n_species)
         self.shape = parameters
-        self.standardization = Standardization(n_species, parameters.n_features)
+        self.standardization = Standardization(
+            n_species, parameters.n_features, parameters.least_spread
+        )
         self.networks = ElementNetworks(
             n_species, parameters.n_features, parameters.hidden
         )

@@ -43,6 +43,19 @@ def check_positive(**numbers: float) -> None:
             )
 
 
+def check_fraction(**numbers: float) -> None:
+    """Refuse numbers that are not above zero and at most one.
+
+    Raises:
+        ParameterError: names the first.
+    """
+    for name, number in numbers.items():
+        if not 0 < number <= 1:
+            raise ParameterError(
+                f"Wanted {name.replace('_', ' ')} above 0 and at most 1, got {number}."
+            )
+
+
 def check_widths(hidden: Sequence[int]) -> None:
     """Refuse hidden layers without neurons.
 
@@ -94,7 +107,12 @@ class NeighborTable:
 class Standardization(nn.Module):
     """(x - mean) / spread of every component, by the species of the atom.
 
+    A component that hardly varied would be blown up where it does at last, and networks
+    learn from few structures the better the less small variations are amplified: no
+    spread is taken as less than a fraction of the largest of its species.
+
     Attributes:
+        least_spread: that fraction.
         mean: (n_species, n_features); zero before `measure`.
         spread: (n_species, n_features); one before `measure`.
     """
@@ -102,8 +120,9 @@ class Standardization(nn.Module):
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, n_species: int, n_features: int) -> None:
+    def __init__(self, n_species: int, n_features: int, least_spread: float) -> None:
         super().__init__()
+        self.least_spread = least_spread
         self.register_buffer("mean", torch.zeros(n_species, n_features))
         self.register_buffer("spread", torch.ones(n_species, n_features))
 
@@ -124,9 +143,7 @@ class Standardization(nn.Module):
     ) -> None:
         """Take mean and standard deviation over the atoms of each species.
 
-        A component that hardly varies would be blown up where it does at last: no
-        spread is taken as less than a thousandth of the largest of its species. A
-        species without atoms is left as it is.
+        A species without atoms is left as it is, and so are spreads where all are zero.
         """
         count = self.mean.new_zeros(self.mean.shape[0], 1, dtype=torch.float64)
         mean = torch.zeros_like(self.mean, dtype=torch.float64)
@@ -143,7 +160,7 @@ class Standardization(nn.Module):
             mean += (new - mean) * n / total
             count += n
         spread = (squares / count.clamp(min=1)).sqrt()
-        spread = spread.maximum(1 * spread.amax(1, keepdim=True))
+        spread = spread.maximum(self.least_spread * spread.amax(1, keepdim=True))
         seen = count > 0
         self.mean.copy_(torch.where(seen, mean, self.mean))
         self.spread.copy_(torch.where(seen & (spread > 0), spread, self.spread))

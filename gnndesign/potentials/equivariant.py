@@ -73,12 +73,19 @@ class RadialNetwork(nn.Module):
             random_weight(a, b) for a, b in pairwise(widths)
         )
 
-    def forward(self, basis: Tensor) -> Tensor:
-        """(n_edges, n_weights)."""
+    def forward(self, basis: Tensor, denominator: Tensor) -> Tensor:
+        """(n_edges, n_weights), divided by `denominator`.
+
+        Factors are given to the weights, which are fewer than the edges.
+        """
+        factor = 1.0
+        last = len(self.weights) - 1
         for number, weight in enumerate(self.weights):
-            basis = basis @ (weight / weight.shape[0] ** 0.5)
-            if number < len(self.weights) - 1:
-                basis = SILU_FACTOR * torch.nn.functional.silu(basis)
+            scaled = weight * (factor / weight.shape[0] ** 0.5)
+            if number == last:
+                return basis @ (scaled / denominator)
+            basis = torch.nn.functional.silu(basis @ scaled)
+            factor = SILU_FACTOR
         return basis
 
 
@@ -116,7 +123,7 @@ class Convolution(nn.Module):
         edges: NeighborList,
     ) -> Features:
         """Messages summed at the receivers, (n_atoms, 2l + 1, channels of all paths)."""
-        weights = self.radial(radial_basis) / self.denominator
+        weights = self.radial(radial_basis, self.denominator)
         collected: dict[Irrep, list[Tensor]] = {ir: [] for ir in self.middle}
         start = 0
         for sender, channels in self.channels.items():

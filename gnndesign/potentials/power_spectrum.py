@@ -8,8 +8,9 @@ orthonormal radial functions and spherical harmonics:
     c_i^a,nlm   = ∫ g_nl(r) Y_lm(r) ρ_i^a(r) dr
     p_i^ab,nn'l = π sqrt(8 / (2l + 1)) Σ_m c_i^a,nlm c_i^b,n'lm
 
-with f(r) = (1 + 2 x³ - 3 x²)^m, x = r / cutoff (M. A. Caro, Phys. Rev. B 100, 024112
-(2019)), and the Gaussian type orbitals of L. Himanen et al., Comput. Phys. Commun. 247,
+with f the envelope of J. Gasteiger et al., ICLR 2020, eq. 8 (`PolynomialEnvelope`), or
+(1 + 2 x³ - 3 x²)^m, x = r / cutoff, of M. A. Caro, Phys. Rev. B 100, 024112 (2019), and
+the Gaussian type orbitals of L. Himanen et al., Comput. Phys. Commun. 247,
 106949 (2020), the definition of DScribe's "gto":
 
     g_nl(r) = Σ_n' β_nn'l r^l exp(-α_n'l r²),   β_l = S_l^(-1/2),  S_l the overlaps
@@ -26,6 +27,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from math import pi, sqrt
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,6 +35,7 @@ from jaxtyping import Float, Int
 from numpy.polynomial import Polynomial
 from scipy.special import gamma
 from torch import Tensor
+from torch.autograd.functional import jvp
 
 from gnndesign.batch import AtomicBatch
 from gnndesign.errors import ParameterError
@@ -65,6 +68,7 @@ class PowerSpectrum:
     n_max: int
     l_max: int
     sigma: float
+    cutoff_function: Literal["envelope", "smoothstep"]
     cutoff_power: int
 
     def __post_init__(self) -> None:
@@ -80,11 +84,25 @@ class PowerSpectrum:
                 "Wanted n_max from 1 to 12 (more orbitals are no longer independent) "
                 f"and l_max from 0 to {LARGEST_L}, got {self.n_max} and {self.l_max}."
             )
-        if not 2 <= self.cutoff_power <= 8:
+        if self.cutoff_function not in ("envelope", "smoothstep"):
+            raise ParameterError(
+                "Wanted 'envelope' or 'smoothstep' as cutoff function, got "
+                f"{self.cutoff_function!r}."
+            )
+        if not 2 <= self.cutoff_power <= 12:
             raise ParameterError(
                 "Wanted a power of the cutoff function from 2 (second derivatives "
-                f"vanish at the cutoff) to 8, got {self.cutoff_power}."
+                f"vanish at the cutoff) to 12, got {self.cutoff_power}."
             )
+
+    @property
+    def cutoff_polynomial(self) -> Polynomial:
+        """The cutoff function as a polynomial of r / cutoff."""
+        x, p = Polynomial([0.0, 1.0]), self.cutoff_power
+        if self.cutoff_function == "smoothstep":
+            return (1 - 3 * x**2 + 2 * x**3) ** p
+        last = p * (p + 2) * x - p * (p + 1) / 2 * x**2 - (p + 1) * (p + 2) / 2
+        return 1 + x**p * last
 
     @property
     def n_functions(self) -> int:
@@ -154,6 +172,61 @@ class PowerSpectrum:
         ]
         return torch.cat(parts, 1)
 
+    def matrices(
+        self, spectra: Float[Tensor, "n n_features"]
+    ) -> Float[Tensor, "n n_l n_functions n_functions"]:
+        """(n, l_max + 1, n_functions, n_functions) symmetric matrices, a l each.
+
+        The scalar product of two spectra is the sum of their matrices' products.
+        """
+        n = self.n_functions
+        places, factors = _pairs(n, spectra.dtype, spectra.device)
+        by_l = spectra.view(len(spectra), self.l_max + 1, -1) / factors
+        matrices = by_l.new_zeros(*by_l.shape[:2], n * n)
+        matrices[..., places] = by_l
+        upper = matrices.unflatten(2, (n, n))
+        return upper + upper.triu(1).mT
+
+    def normalised(
+        self,
+        species: Int[Tensor, " n_atoms"],
+        batch: AtomicBatch,
+        edges: NeighborList,
+        dtype: torch.dtype,
+    ) -> Float[Tensor, "n_atoms n_features"]:
+        """(n_atoms, n_features) q = p / |p|; no p is zero, every atom sees itself."""
+        spectrum = self.spectrum(self.coefficients(species, batch, edges, dtype))
+        return torch.nn.functional.normalize(spectrum, dim=-1)
+
+    def edge_slopes(
+        self, vectors: Float[Tensor, "n_edges 3"]
+    ) -> list[Float[Tensor, "n_edges 3 n_max _components"]]:
+        """For each l, (n_edges, 3, n_max, 2 l + 1) 1/Å: how coefficients follow a vector.
+
+        What an edge adds to the coefficients of its center, differentiated with respect
+        to its vector (Å).
+        """
+        functions, r = self.radial_functions(vectors), vectors.norm(dim=-1)
+        radial = functions.derivative(r, 0).view(len(r), self.l_max + 1, self.n_max)
+        slopes = functions.derivative(r, 1).view_as(radial)
+
+        def harmonics(v: Tensor) -> Tensor:
+            return spherical_harmonics(self.l_max, v)
+
+        def turned(axis: Tensor) -> Any:
+            return jvp(harmonics, vectors, axis.expand_as(vectors))[1]
+
+        y = harmonics(vectors)
+        axes = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
+        dy = torch.stack([turned(axis) for axis in axes], 1)
+        directions = vectors / r.unsqueeze(1)
+        return [
+            torch.einsum("ek,en,em->eknm", directions, slopes[:, l], y[:, part])
+            + torch.einsum("en,ekm->eknm", radial[:, l], dy[:, :, part])
+            for l in range(self.l_max + 1)
+            for part in [slice(l**2, (l + 1) ** 2)]
+        ]
+
     def _own(
         self,
         species: Int[Tensor, " n_atoms"],
@@ -173,8 +246,7 @@ def _radial_functions(
     shape: PowerSpectrum, dtype: torch.dtype, device: torch.device
 ) -> RadialFunctions:
     density = 1.0 / (2.0 * shape.sigma**2)
-    x = Polynomial([0.0, 1.0])
-    cutoff_function = (1 - 3 * x**2 + 2 * x**3) ** shape.cutoff_power
+    cutoff_function = shape.cutoff_polynomial
     eta: list[np.ndarray] = []
     polynomials: list[np.ndarray] = []
     n, n_l = shape.n_max, shape.l_max + 1
@@ -186,8 +258,8 @@ def _radial_functions(
         # Harmonics of the component normalisation are sqrt(4π) too large.
         factor = sqrt(pi * sqrt(8.0 / (2 * l + 1)) / (4.0 * pi))
         factors = factor * pi**1.5 * density**l * together ** (-l - 1.5)
-        power = (shape.cutoff * x) ** l * cutoff_function
-        padded = np.zeros(shape.l_max + 3 * shape.cutoff_power + 1)
+        power = Polynomial([0.0, shape.cutoff]) ** l * cutoff_function
+        padded = np.zeros(shape.l_max + cutoff_function.degree() + 1)
         padded[: len(power.coef)] = power.coef
         polynomials += [padded] * n
         block = slice(l * n, (l + 1) * n)

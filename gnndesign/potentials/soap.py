@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -23,6 +24,7 @@ from gnndesign.neighbors import NeighborList
 from gnndesign.potentials.descriptors import (
     ElementNetworks,
     Standardization,
+    check_fraction,
     check_widths,
 )
 from gnndesign.potentials.power_spectrum import PowerSpectrum
@@ -39,8 +41,12 @@ class SOAPParameters:
         n_max: number of radial functions.
         l_max: largest order of the spherical harmonics.
         sigma: Å, width of the Gaussian that an atom is.
-        cutoff_power: m of the cutoff function, 2 or more.
+        cutoff_function: "envelope", which leaves near neighbors their weight, or
+            "smoothstep", which lets it fall evenly.
+        cutoff_power: p of the envelope or m of the smoothstep, 2 or more.
         hidden: widths of each network's hidden layers.
+        least_spread: no spread of a component is taken as less than this fraction of
+            the largest of its element; 1 scales all alike.
     """
 
     elements: tuple[int, ...]
@@ -48,8 +54,10 @@ class SOAPParameters:
     n_max: int = 8
     l_max: int = 4
     sigma: float = 0.5
-    cutoff_power: int = 2
+    cutoff_function: Literal["envelope", "smoothstep"] = "envelope"
+    cutoff_power: int = 8
     hidden: tuple[int, ...] = (32, 32)
+    least_spread: float = 0.3
 
     def __post_init__(self) -> None:
         """Refuse what is no network.
@@ -58,6 +66,7 @@ class SOAPParameters:
             ParameterError: a number out of its range.
         """
         check_widths(self.hidden)
+        check_fraction(least_spread=self.least_spread)
         assert self.power_spectrum
 
     @property
@@ -69,6 +78,7 @@ class SOAPParameters:
             n_max=self.n_max,
             l_max=self.l_max,
             sigma=self.sigma,
+            cutoff_function=self.cutoff_function,
             cutoff_power=self.cutoff_power,
         )
 
@@ -81,7 +91,9 @@ class SOAPNetwork(AtomicNetwork):
         super().__init__(n_species)
         self.power_spectrum = parameters.power_spectrum
         n_features = self.power_spectrum.n_features
-        self.standardization = Standardization(n_species, n_features)
+        self.standardization = Standardization(
+            n_species, n_features, parameters.least_spread
+        )
         self.networks = ElementNetworks(n_species, n_features, parameters.hidden)
 
     def interaction(
@@ -102,6 +114,4 @@ class SOAPNetwork(AtomicNetwork):
         self, species: Int[Tensor, " n_atoms"], batch: AtomicBatch, edges: NeighborList
     ) -> Float[Tensor, "n_atoms n_features"]:
         """(n_atoms, n_features) q, of length 1."""
-        shape = self.power_spectrum
-        coefficients = shape.coefficients(species, batch, edges, self.scale.dtype)
-        return torch.nn.functional.normalize(shape.spectrum(coefficients), dim=-1)
+        return self.power_spectrum.normalised(species, batch, edges, self.scale.dtype)

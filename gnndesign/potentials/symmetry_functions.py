@@ -43,6 +43,7 @@ from gnndesign.potentials.algebra import LARGEST_L, spherical_harmonics
 from gnndesign.potentials.descriptors import (
     NeighborTable,
     check_elements,
+    check_fraction,
     check_positive,
     check_widths,
 )
@@ -73,6 +74,8 @@ class BehlerParrinelloParameters:
         innermost: Å, the first distance of the grids.
         zeta: exponents ζ, whole.
         hidden: widths of each network's hidden layers.
+        least_spread: no spread of a function is taken as less than this fraction of
+            the largest of its element; 1 scales all alike.
     """
 
     elements: tuple[int, ...]
@@ -85,6 +88,7 @@ class BehlerParrinelloParameters:
     innermost: float = 1.0
     zeta: tuple[int, ...] = (1, 2, 4)
     hidden: tuple[int, ...] = (32, 32)
+    least_spread: float = 0.1
 
     def __post_init__(self) -> None:
         """Refuse what is no network.
@@ -121,6 +125,7 @@ class BehlerParrinelloParameters:
                 f"functions, got {self.zeta}."
             )
         check_widths(self.hidden)
+        check_fraction(least_spread=self.least_spread)
 
     @property
     def n_radial(self) -> int:

@@ -144,7 +144,7 @@ def test_a_network_that_has_seen_no_data_conforms(check):
 
 
 def test_calibration_standardises_the_functions_of_each_element():
-    potential = trained()
+    potential = trained(least_spread=1e-3)
     batch, edges = batch_of(potential, SALT)
     species = potential.species(batch)
     network = potential.network
@@ -222,6 +222,7 @@ def test_forces_can_be_trained():
         ({"zeta": (0, 1)}, "zeta"),
         ({"zeta": (12,)}, "zeta"),
         ({"hidden": (0,)}, "hidden"),
+        ({"least_spread": 0.0}, "least spread"),
     ],
 )
 def test_a_shape_that_is_none_is_refused(changes, message):

@@ -13,6 +13,7 @@ from gnndesign.potentials.catalog import load_potential
 from gnndesign.potentials.conformance import CHECKS
 from gnndesign.potentials.files import save_potential
 from gnndesign.potentials.power_spectrum import gaussian_type_orbitals
+from gnndesign.potentials.radial import PolynomialEnvelope
 from gnndesign.potentials.soap import SOAPParameters
 
 SMALL = {"n_max": 5, "l_max": 3, "cutoff": 4.5}
@@ -74,12 +75,34 @@ def test_the_power_spectrum_is_that_of_dscribe(atoms, n_max, l_max, sigma):
         weighting={"function": "poly", "r0": cutoff, "c": 1.0, "m": 2.0},
     )
     potential = new_potential(
-        "soap", elements, cutoff=cutoff, n_max=n_max, l_max=l_max, sigma=sigma
+        "soap",
+        elements,
+        cutoff=cutoff,
+        n_max=n_max,
+        l_max=l_max,
+        sigma=sigma,
+        cutoff_function="smoothstep",
+        cutoff_power=2,
     )
     ours = in_dscribe_order(spectra_of(potential, atoms), elements, n_max, l_max)
     expected = theirs.create(atoms)
     assert expected.shape == ours.shape
     np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-9 * expected.max())
+
+
+def test_the_cutoff_function_is_the_envelope_or_the_smoothstep():
+    x = np.linspace(0, 1, 9)
+    envelope = PolynomialEnvelope(p=5)(torch.tensor(5.0 * x), 5.0).numpy()
+    for kind, power, expected in (
+        ("envelope", 5, envelope),
+        ("smoothstep", 2, (1 + 2 * x**3 - 3 * x**2) ** 2),
+    ):
+        shape = SOAPParameters(
+            elements=(14,), cutoff_function=kind, cutoff_power=power
+        ).power_spectrum
+        np.testing.assert_allclose(shape.cutoff_polynomial(x), expected, atol=1e-13)
+        for order in (1, 2):
+            assert abs(shape.cutoff_polynomial.deriv(order)(1.0)) < 1e-11
 
 
 @pytest.mark.parametrize("l", [0, 3, 6])
@@ -158,6 +181,7 @@ def test_forces_can_be_trained():
         ({"sigma": -0.5}, "sigma above zero"),
         ({"cutoff_power": 1}, "cutoff function"),
         ({"hidden": (8, 0)}, "hidden"),
+        ({"least_spread": 0.0}, "least spread"),
     ],
 )
 def test_a_shape_that_is_none_is_refused(changes, message):

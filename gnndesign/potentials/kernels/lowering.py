@@ -214,10 +214,10 @@ def _radial(
 ) -> Callable[[Tensor], Tensor]:
     basis = _double_copy(network.radial_basis)
     radial = _double_copy(convolution.radial)
-    factor = 1.0 / convolution.denominator.detach().double().cpu()
+    denominator = convolution.denominator.detach().double().cpu()
 
     def weights(distances: Tensor) -> Tensor:
-        return radial(basis(distances)) * factor
+        return radial(basis(distances), denominator)
 
     return weights
 

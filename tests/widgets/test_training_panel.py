@@ -1,0 +1,223 @@
+"""The training panel: from a file of labels to a potential that the next job takes."""
+
+import html
+import json
+
+import ase.io
+import numpy as np
+import pytest
+from training.conftest import argon_frames
+
+from gnndesign.errors import JobError, ParameterError
+from gnndesign.jobs.spec import JobKind
+from gnndesign.jobs.training import trained_file
+from gnndesign.potentials.architectures import ARCHITECTURES, architecture
+from gnndesign.potentials.catalog import load_potential
+from gnndesign_widgets.jobs import JobModel
+from gnndesign_widgets.potential import PotentialModel, PotentialPanel
+from gnndesign_widgets.training import (
+    CURVES,
+    FINE_TUNE,
+    LABELS,
+    PARITY,
+    TrainingModel,
+    default_shape,
+    starts,
+)
+from gnndesign_widgets.training_panel import TrainingPanel
+
+SMALL = json.dumps({"n_channels": 8, "n_rounds": 1})
+
+
+@pytest.fixture(scope="module")
+def data_file(tmp_path_factory):
+    frames = argon_frames(12)
+    copy = frames[3].copy()
+    copy.positions += 1.0
+    frames.append(copy)
+    path = tmp_path_factory.mktemp("data") / "argon.xyz"
+    ase.io.write(path, frames, format="extxyz")
+    return path
+
+
+def small(model, data_file):
+    model.data = str(data_file)
+    model.architecture = "invariant"
+    model.shape, model.cutoff = SMALL, 6.0
+    model.epochs, model.validation_share = 3, 0.3
+    return model
+
+
+def shown(panel, name):
+    return html.unescape(getattr(panel, name).value)
+
+
+@pytest.mark.parametrize("name", [name for _, name in starts() if name])
+def test_the_shape_that_is_offered_first_is_one_of_that_architecture(name):
+    model = TrainingModel(PotentialModel())
+    model.architecture = name
+    options = json.loads(model.shape)
+    assert options
+    if name == "naive":
+        options["atomic_numbers"] = [1, 8]
+    shape = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    architecture(name).shape((1, 8), {"cutoff": 4.0, **shape})
+    assert dict(starts())[f"New: {ARCHITECTURES[name].title}"] == name
+
+
+def test_what_is_set_is_what_is_trained(data_file):
+    model = small(TrainingModel(PotentialModel()), data_file)
+    model.energy, model.stress, model.kind = 3.0, 0.0, "huber"
+    model.augment_rotations, model.symmetry_penalty = True, 0.5
+    model.patience, model.split_by = 4, "group"
+    model.more = '{"decay": "none", "ema": 0.5}'
+    plan = model.plan()
+    assert plan.shape == {"n_channels": 8, "n_rounds": 1, "cutoff": 6.0}
+    training = plan.training
+    assert training.loss.weights(0.0) == (3.0, 1.0, 0.0)
+    assert (training.loss.kind, training.decay, training.ema) == ("huber", "none", 0.5)
+    assert training.augment_rotations
+    assert (training.symmetry_penalty, training.patience) == (0.5, 4)
+    assert training.calibrate
+    assert (plan.split_by, plan.validation_share) == ("group", 0.3)
+    model.patience = 0
+    assert model.plan().training.patience is None
+
+    model.architecture = FINE_TUNE
+    plan = model.plan()
+    assert (plan.architecture, plan.start, dict(plan.shape)) == (None, "sevennet-0", {})
+    assert not plan.training.calibrate
+
+
+def test_what_cannot_be_trained_is_refused_with_the_reason(data_file):
+    model = small(TrainingModel(PotentialModel()), data_file)
+    panel = TrainingPanel(model)
+    for trait, value, words in (
+        ("data", "nowhere.xyz", "nowhere.xyz is not there"),
+        ("shape", "{n_channels: 8}", "shape as JSON"),
+        ("shape", "[8]", "JSON object"),
+        ("more", '{"speed": 9}', "no such option"),
+        ("learning_rate", -1.0, "learning_rate"),
+    ):
+        before = getattr(model, trait)
+        setattr(model, trait, value)
+        panel.bar.run.click()
+        assert words in shown(panel.bar, "message")
+        with pytest.raises(ParameterError):
+            model.plan()
+        setattr(model, trait, before)
+    assert model.job.job_id == ""
+    with pytest.raises(JobError, match="no trained potential"):
+        model.use_potential()
+
+
+def test_the_negative_control_takes_its_molecule_from_the_data(data_file):
+    model = small(TrainingModel(PotentialModel()), data_file)
+    model.architecture = "naive"
+    assert model.plan().shape["atomic_numbers"] == [18] * 4
+
+
+def test_a_look_at_the_data_tells_ranges_copies_and_outliers(data_file, wait_for):
+    model = TrainingModel(PotentialModel())
+    panel = TrainingPanel(model)
+    model.data = str(data_file)
+    panel._look()
+    assert "Reading argon.xyz" in shown(panel, "looking")
+    wait_for(lambda: model.look is not None)
+    wait_for(lambda: "13, 4 to 8 atoms each" in shown(panel, "look"))
+    said = shown(panel, "look")
+    assert "Ar: " in said
+    assert "eV/Å" in said
+    assert "1 structures are copies of others" in said
+    assert "structures 3, 12" in said
+    assert "No outliers" in said
+    figure = model.figures.builds[LABELS]()
+    assert model.figures.shown == LABELS
+    assert "GPa" in figure.layout.xaxis3.title.text
+
+    absurd = data_file.with_name("absurd.xyz")
+    frames = argon_frames(12)
+    frames[5].info["energy"] += 40.0
+    ase.io.write(absurd, frames, format="extxyz")
+    model.data = str(absurd)
+    model.look_at_data()
+    wait_for(lambda: "structure 5: energy per atom" in shown(panel, "look"))
+
+
+def test_data_that_makes_no_sense_says_so(tmp_path, wait_for):
+    file = tmp_path / "bad.xyz"
+    file.write_text("2\nno lattice at all\nAr 0 0\n")
+    model = TrainingModel(PotentialModel())
+    panel = TrainingPanel(model)
+    model.data = str(file)
+    model.look_at_data()
+    wait_for(lambda: "bad.xyz" in shown(panel, "looking") and model.looking[0] != "R")
+    assert model.look is None
+    assert panel.look.value == ""
+
+
+@pytest.mark.usefixtures("home")
+def test_a_training_is_followed_and_its_potential_used(data_file, wait_for):
+    potential = PotentialModel()
+    card = PotentialPanel(potential)
+    model = small(TrainingModel(potential), data_file)
+    panel = TrainingPanel(model)
+    panel.bar.run.click()
+    assert panel.bar.message.value == ""
+    wait_for(lambda: model.job.state in ("finished", "failed"))
+    assert model.job.state == "finished", model.job.message
+    wait_for(lambda: len(model.history) == 3)
+    wait_for(lambda: PARITY in model.figures.builds)
+    assert list(model.figures.builds) == [CURVES, PARITY]
+    assert model.figures.shown == CURVES
+    curve = model.figures.builds[CURVES]().data[0]
+    np.testing.assert_allclose(curve.y, [report.loss for report in model.history])
+    assert "MAE" in model.figures.builds[PARITY]().layout.annotations[0].text
+    assert "meV/atom" in panel.best.value
+    assert "structures/s" in panel.best.value
+    assert model.job.store.spec.title == "invariant on argon.xyz"
+
+    said = model.use_potential()
+    assert f"of epoch {model.best.epoch}" in said
+    path = str(trained_file(model.job.store))
+    assert potential.name == card.name.value == path
+    assert "Invariant message passing" in card.card.value
+    assert load_potential(potential.name, "cpu").card.elements == (18,)
+    # And back, by hand.
+    card.name.value = "lennard-jones"
+    assert potential.name == "lennard-jones"
+    assert path in [value for _, value in card.name.options]
+
+    # What a restarted kernel does.
+    later = TrainingModel(PotentialModel())
+    later.job.attach_latest()
+    assert later.job.job_id == model.job.job_id
+    assert later.history == model.history
+    assert list(later.figures.builds) == [CURVES, PARITY]
+
+
+@pytest.mark.usefixtures("home")
+def test_a_training_is_stopped_and_goes_on(data_file, wait_for):
+    model = small(TrainingModel(PotentialModel()), data_file)
+    model.epochs = 100_000
+    model.start()
+    wait_for(lambda: len(model.history) > 2)
+    model.job.request_stop()
+    wait_for(lambda: model.job.state == "stopped")
+    done = model.job.done
+    later = JobModel(JobKind.TRAIN)
+    later.attach_latest()
+    later.resume(done + 3)
+    wait_for(lambda: later.state == "finished")
+    assert later.done == done + 3
+
+
+@pytest.mark.usefixtures("home")
+def test_a_file_that_is_no_potential_is_refused_and_the_old_one_stays(tmp_path):
+    model = PotentialModel()
+    panel = PotentialPanel(model)
+    panel.file.value = str(tmp_path / "none.safetensors")
+    assert "none.safetensors" in shown(panel, "message")
+    assert model.name == panel.name.value == "sevennet-0"
+    with pytest.raises(KeyError):
+        default_shape("nothing")

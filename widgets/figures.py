@@ -1,0 +1,27 @@
+"""`Figures`: what a panel has to draw on the stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ase
+import plotly.graph_objects as go
+from traitlets import Dict, HasTraits, Instance, Unicode
+
+Build = Callable[[], go.Figure]
+
+
+class Figures(HasTraits):
+    """Figures by their titles, of which one is drawn, and a structure beside them.
+
+    Attributes:
+        title: what it is all about.
+        builds: by title, what makes the figure from data that nobody changes.
+        atoms: what stands in the viewer; None leaves there what it has.
+        shown: title of the figure that is drawn; the first where there is none such.
+    """
+
+    title = Unicode("")
+    builds: dict[str, Build] = Dict()  # pyright: ignore[reportAssignmentType]
+    atoms: ase.Atoms | None = Instance(ase.Atoms, allow_none=True)  # pyright: ignore[reportAssignmentType]
+    shown = Unicode("")

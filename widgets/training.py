@@ -1,0 +1,283 @@
+"""The training panel: data, a potential, how it learns, and what has come of it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+from traitlets import (
+    Bool,
+    Enum,
+    Float,
+    HasTraits,
+    Instance,
+    Int,
+    Tuple,
+    Unicode,
+    observe,
+)
+
+from gnndesign.errors import GNNDesignError, JobError, ParameterError
+from gnndesign.jobs.spec import JobKind, JobSpec
+from gnndesign.jobs.training import read_epochs, read_parity, trained_file
+from gnndesign.plots.learning import learning_curves, parity_plots
+from gnndesign.plots.training import label_distributions
+from gnndesign.potentials.architectures import ARCHITECTURES
+from gnndesign.training.dataset_files import load_dataset
+from gnndesign.training.evaluation import Parity
+from gnndesign.training.plan import TrainingPlan
+from gnndesign.training.reports import EpochReport
+from gnndesign_widgets.background import Background, Done
+from gnndesign_widgets.dataset_look import DatasetLook, data_path, look_at
+from gnndesign_widgets.figures import Build, Figures
+from gnndesign_widgets.jobs import JobModel
+from gnndesign_widgets.potential import PotentialModel
+
+FINE_TUNE = ""
+"""In the place of an architecture: go on from a potential."""
+
+KINDS = {"Squares (MSE)": "mse", "Absolute values (MAE)": "mae", "Huber": "huber"}
+SPLITS = {"Structures": "structure", "Whole groups": "group"}
+
+CURVES, PARITY, LABELS = "Learning curves", "Parity", "Data"
+
+
+def starts() -> list[tuple[str, str]]:
+    """What a training can begin with: title and name."""
+    made = [
+        (f"New: {kind.title}", name)
+        for name, kind in ARCHITECTURES.items()
+        if find_spec(f"gnndesign.potentials.{kind.module}")
+    ]
+    return [*made, ("Fine-tune a potential", FINE_TUNE)]
+
+
+def default_shape(architecture: str) -> dict[str, Any]:
+    """What can be chosen of an architecture, beside its cutoff, as JSON holds it."""
+    kind = ARCHITECTURES[architecture]
+    signature = inspect.signature(kind.shape_maker)
+    return {
+        name: parameter.default
+        for name, parameter in signature.parameters.items()
+        if name not in ("elements", "cutoff", "atomic_numbers")
+        and isinstance(parameter.default, bool | int | float | str | tuple)
+    }
+
+
+class TrainingModel(HasTraits):
+    """What to train on what, the job that trains, and what has come of it.
+
+    Attributes:
+        data: file or folder of labelled structures.
+        validation_share: of the data, to choose the best epoch by.
+        split_by: a value of `SPLITS`.
+        architecture: of a new network; `FINE_TUNE` to go on from `start_from`.
+        cutoff: Å, of a new network.
+        shape: of a new network, JSON.
+        start_from: name or file of a potential to fine-tune.
+        epochs, batch_size, learning_rate, augment_rotations, symmetry_penalty, seed: of
+            `Training`.
+        patience: epochs without a better validation; 0 to go on.
+        energy, forces, stress: weights in the loss.
+        kind: of the loss, a value of `KINDS`.
+        more: other options of `Training`, JSON.
+        job: the job that is followed.
+        history: its reports so far.
+        parity: found and wanted values of its best epoch; None before the first.
+        look: the data set that was looked at; None before.
+        looking: what is said of that.
+        figures: for the stage.
+    """
+
+    data = Unicode("")
+    validation_share = Float(0.1)
+    split_by = Enum(list(SPLITS.values()), default_value="structure")
+    architecture = Unicode("invariant")
+    cutoff = Float(5.0)
+    shape = Unicode("")
+    start_from = Unicode("sevennet-0")
+    epochs = Int(100)
+    batch_size = Int(4)
+    learning_rate = Float(2e-3)
+    energy = Float(1.0)
+    forces = Float(1.0)
+    stress = Float(0.1)
+    kind = Enum(list(KINDS.values()), default_value="mse")
+    augment_rotations = Bool(default_value=False)
+    symmetry_penalty = Float(0.0)
+    patience = Int(0)
+    seed = Int(0)
+    more = Unicode("{}")
+    history: tuple[EpochReport, ...] = Tuple()  # pyright: ignore[reportAssignmentType]
+    parity: Parity | None = Instance(Parity, allow_none=True)  # pyright: ignore[reportAssignmentType]
+    look: DatasetLook | None = Instance(DatasetLook, allow_none=True)  # pyright: ignore[reportAssignmentType]
+    looking = Unicode("")
+
+    def __init__(self, potential: PotentialModel) -> None:
+        super().__init__()
+        self._potential = potential
+        self._background = Background()
+        self._parity_written = 0.0
+        self.figures = Figures(title="Training")
+        self.job = JobModel(JobKind.TRAIN)
+        self.job.observe(self._read, ["revision", "job_id"])
+        self._fill_in_shape()
+
+    def plan(self) -> TrainingPlan:
+        """What would be trained now.
+
+        Raises:
+            ParameterError: something is missing, no JSON, or out of range.
+            StructureError: the data cannot be read.
+        """
+        path = data_path(self.data)
+        new = self.architecture != FINE_TUNE
+        shape: dict[str, Any] = {}
+        if new:
+            shape = _json_object("shape", self.shape) | {"cutoff": self.cutoff}
+        if self.architecture == "naive" and "atomic_numbers" not in shape:
+            first = load_dataset(path).structures[0]
+            shape["atomic_numbers"] = first.numbers.tolist()
+        options: dict[str, Any] = {
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "augment_rotations": self.augment_rotations,
+            "symmetry_penalty": self.symmetry_penalty,
+            "patience": self.patience or None,
+            "seed": self.seed,
+            "loss": {
+                "energy": self.energy,
+                "forces": self.forces,
+                "stress": self.stress,
+                "kind": self.kind,
+            },
+            # A trained network has its own scale, and knows energies already.
+            "calibrate": new,
+        }
+        return TrainingPlan(
+            data=str(path),
+            validation_share=self.validation_share,
+            split_by="group" if self.split_by == "group" else "structure",
+            architecture=self.architecture if new else None,
+            shape=shape,
+            start=None if new else self.start_from.strip(),
+            seed=self.seed,
+            options=options | _json_object("other options", self.more),
+        )
+
+    def start(self) -> None:
+        """Submit a training.
+
+        Raises:
+            GNNDesignError: the plan makes no sense.
+        """
+        plan = self.plan()
+        what = plan.architecture or f"fine-tune {plan.start}"
+        self.job.submit(
+            JobSpec.create(
+                JobKind.TRAIN,
+                parameters=plan.to_dict(),
+                device=self._potential.device_for_job,
+                title=f"{what} on {data_path(self.data).name}",
+            )
+        )
+        self.figures.shown = CURVES
+
+    def look_at_data(self) -> None:
+        """Load the data in the background; `look` and `looking` say what came of it.
+
+        Raises:
+            ParameterError: there is no such file.
+        """
+        path = data_path(self.data)
+        self.looking = f"Reading {path.name} and looking for duplicates and outliers."
+
+        def work() -> Done:
+            try:
+                found = look_at(path)
+            except (GNNDesignError, OSError) as error:
+                return partial(self._have_looked, None, str(error))
+            return partial(self._have_looked, found, "")
+
+        self._background.ask(work)
+
+    def use_potential(self) -> str:
+        """Make the best potential so far that of the next job.
+
+        Raises:
+            JobError: there is none yet.
+            CheckpointError: its file is damaged.
+        """
+        store = self.job.store
+        if store is None or not trained_file(store).is_file():
+            raise JobError("There is no trained potential yet; one comes every epoch.")
+        said = self._potential.use(str(trained_file(store)))
+        best = self.best
+        return said if best is None else f"{said[:-1]} of epoch {best.epoch}."
+
+    @property
+    def best(self) -> EpochReport | None:
+        """The report of the best epoch so far."""
+        return next((r for r in reversed(self.history) if r.is_best), None)
+
+    @observe("architecture")
+    def _fill_in_shape(self, _change: object = None) -> None:
+        if self.architecture != FINE_TUNE:
+            self.shape = json.dumps(default_shape(self.architecture))
+
+    def _have_looked(self, look: DatasetLook | None, said: str) -> None:
+        self.look = look
+        self.looking = said
+        if look is not None:
+            self.figures.shown = LABELS
+        self._offer()
+
+    def _read(self, _change: dict[str, Any]) -> None:
+        store = self.job.store
+        if store is None:
+            self.history, self.parity = (), None
+            return
+        self.history = tuple(read_epochs(store))
+        file = store.folder / "parity.npz"
+        written = file.stat().st_mtime if file.is_file() else 0.0
+        if written != self._parity_written or not written:
+            self.parity = read_parity(store)
+            self._parity_written = written
+        self._offer()
+
+    def _offer(self) -> None:
+        """Figures of what there is."""
+        builds: dict[str, Build] = {}
+        if self.history:
+            builds[CURVES] = partial(learning_curves, self.history)
+        if self.parity is not None:
+            builds[PARITY] = partial(parity_plots, self.parity)
+        if self.look is not None:
+            builds[LABELS] = partial(label_distributions, self.look.dataset)
+        store = self.job.store
+        with self.figures.hold_trait_notifications():
+            self.figures.title = (
+                f"Training: {store.spec.title}" if store else "Training"
+            )
+            self.figures.builds = builds
+
+
+def _json_object(what: str, text: str) -> dict[str, Any]:
+    """What was typed; nothing is an empty object.
+
+    Raises:
+        ParameterError: it is not a JSON object.
+    """
+    try:
+        found = json.loads(text or "{}")
+    except ValueError as error:
+        raise ParameterError(
+            f'Wanted the {what} as JSON, such as {{"n_channels": 32}}: {error}.'
+        ) from error
+    if not isinstance(found, dict):
+        raise ParameterError(f"Wanted the {what} as a JSON object, got {text!r}.")
+    return found

@@ -1,0 +1,210 @@
+"""What a person sees of a `TrainingModel`."""
+
+from __future__ import annotations
+
+import math
+
+import ipywidgets as ipw
+
+from gnndesign.potentials.catalog import list_potentials
+from gnndesign_widgets.controls import Message, RunBar, button, field, heading, table
+from gnndesign_widgets.dataset_look import look_html
+from gnndesign_widgets.training import (
+    FINE_TUNE,
+    KINDS,
+    SPLITS,
+    TrainingModel,
+    starts,
+)
+
+
+class TrainingPanel(ipw.VBox):
+    """What a person sees of a `TrainingModel`."""
+
+    def __init__(self, model: TrainingModel) -> None:
+        self._model = model
+        self.looking = Message()
+        self.look = ipw.HTML()
+        self.bar = RunBar(model.job, model.start, again=lambda: model.epochs)
+        self.best = ipw.HTML()
+        self.message = Message()
+        super().__init__(
+            [
+                heading("Data"),
+                *self._data_fields(),
+                heading("Potential"),
+                *self._potential_fields(),
+                heading("Training"),
+                *self._training_fields(),
+                self.bar,
+                self.best,
+                button("Use this potential", self._use, icon="check"),
+                self.message,
+            ]
+        )
+        model.observe(self._show_look, ["look", "looking"])
+        model.observe(self._show_start, "architecture")
+        model.observe(self._show_best, "history")
+        self._show_look()
+        self._show_start()
+        self._show_best()
+
+    def _data_fields(self) -> list[ipw.Widget]:
+        model = self._model
+        self.data = field(
+            model,
+            "data",
+            ipw.Text(
+                description="File",
+                placeholder="data/silicon.xyz, .db, vasprun.xml, OUTCAR",
+                continuous_update=False,
+            ),
+        )
+        return [
+            self.data,
+            button("Look at the data", self._look, icon="search"),
+            self.looking,
+            self.look,
+            field(
+                model,
+                "validation_share",
+                ipw.BoundedFloatText(
+                    min=0.01, max=0.9, step=0.05, description="Validation share"
+                ),
+            ),
+            field(
+                model, "split_by", ipw.Dropdown(options=SPLITS, description="Split by")
+            ),
+        ]
+
+    def _potential_fields(self) -> list[ipw.Widget]:
+        model = self._model
+        self.architecture = field(
+            model,
+            "architecture",
+            ipw.Dropdown(options=starts(), description="Start"),
+        )
+        self.start_from = field(
+            model,
+            "start_from",
+            ipw.Combobox(
+                options=[n for n in list_potentials() if n.startswith("sevennet")],
+                description="Fine-tune",
+                placeholder="a SevenNet or a .safetensors file",
+                continuous_update=False,
+            ),
+        )
+        self.cutoff = field(
+            model,
+            "cutoff",
+            ipw.BoundedFloatText(min=0.5, max=20, step=0.5, description="Cutoff (Å)"),
+        )
+        self.shape = field(
+            model,
+            "shape",
+            ipw.Textarea(description="Shape (JSON)", rows=3, continuous_update=False),
+        )
+        return [self.architecture, self.start_from, self.cutoff, self.shape]
+
+    def _training_fields(self) -> list[ipw.Widget]:
+        model = self._model
+        whole, number = ipw.BoundedIntText, ipw.BoundedFloatText
+        weights = {"energy": "energy", "forces": "forces", "stress": "stress"}
+        return [
+            field(model, "epochs", whole(min=1, max=10**6, description="Epochs")),
+            field(
+                model, "batch_size", whole(min=1, max=4096, description="Batch size")
+            ),
+            field(
+                model,
+                "learning_rate",
+                ipw.FloatText(description="Learning rate", step=1e-3),
+            ),
+            *(
+                field(
+                    model,
+                    name,
+                    number(min=0, max=1e6, step=0.1, description=f"Weight of {word}"),
+                )
+                for name, word in weights.items()
+            ),
+            field(model, "kind", ipw.Dropdown(options=KINDS, description="Loss of")),
+            field(
+                model,
+                "patience",
+                whole(min=0, max=10**6, description="Patience (0: none)"),
+            ),
+            field(
+                model,
+                "augment_rotations",
+                ipw.Checkbox(description="Turn structures at random", indent=False),
+            ),
+            field(
+                model,
+                "symmetry_penalty",
+                number(min=0, max=1e6, step=0.1, description="Symmetry penalty"),
+            ),
+            field(
+                model,
+                "more",
+                ipw.Textarea(
+                    description="More (JSON)", rows=2, continuous_update=False
+                ),
+            ),
+        ]
+
+    def _look(self) -> None:
+        def look() -> str:
+            self._model.look_at_data()
+            return self._model.looking
+
+        self.looking.attempt(look)
+
+    def _use(self) -> None:
+        self.message.attempt(self._model.use_potential)
+
+    def _show_look(self, _change: object = None) -> None:
+        look, said = self._model.look, self._model.looking
+        self.look.value = "" if look is None else look_html(look)
+        if said.startswith("Reading") or not said:
+            self.looking.say(said)
+        else:
+            self.looking.refuse(said)
+
+    def _show_start(self, _change: object = None) -> None:
+        tuning = self._model.architecture == FINE_TUNE
+        self.start_from.layout.display = "" if tuning else "none"
+        for each in (self.cutoff, self.shape):
+            each.layout.display = "none" if tuning else ""
+
+    def _show_best(self, _change: object = None) -> None:
+        best = self._model.best
+        if best is None:
+            self.best.value = ""
+            return
+        last, errors = self._model.history[-1], best.validation
+        rows = [
+            ("Energy", errors.energy_mae_meV, errors.energy_rmse_meV, "meV/atom"),
+            (
+                "Forces",
+                errors.forces_mae_meV_per_A,
+                errors.forces_rmse_meV_per_A,
+                "meV/Å",
+            ),
+            ("Stress", errors.stress_mae_GPa, errors.stress_rmse_GPa, "GPa"),
+        ]
+        speed = (
+            f"Epoch {last.epoch}: learning rate {last.learning_rate:.2g}, "
+            f"{last.seconds:.3g} s an epoch, {last.structures_per_s:.3g} structures/s."
+        )
+        self.best.value = (
+            table(
+                [f"Validation, epoch {best.epoch}", "MAE", "RMSE", ""],
+                [
+                    [name, f"{mae:.4g}", f"{rmse:.4g}", unit]
+                    for name, mae, rmse, unit in rows
+                    if not math.isnan(mae)
+                ],
+            )
+            + f"<div>{speed}</div>"
+        )
