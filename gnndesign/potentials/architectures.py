@@ -95,6 +95,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         module="behler_parrinello",
         parameters="BehlerParrinelloParameters",
         network="BehlerParrinelloNetwork",
+        potential="BehlerParrinelloPotential",
     ),
     "soap": Architecture(
         title="SOAP with a neural network",

@@ -17,15 +17,23 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnndesign.batch import AtomicBatch
+from gnndesign.errors import ParameterError
 from gnndesign.neighbors import NeighborList
+from gnndesign.potentials.base import Card
 from gnndesign.potentials.descriptors import ElementNetworks, Standardization
+from gnndesign.potentials.fused import FusedPotential
+from gnndesign.potentials.kernels.selection import Kernel
 from gnndesign.potentials.symmetry_functions import (
     BehlerParrinelloParameters,
     symmetry_functions,
 )
 from gnndesign.potentials.trainable import AtomicNetwork, Sample
 
-__all__ = ["BehlerParrinelloNetwork", "BehlerParrinelloParameters"]
+__all__ = [
+    "BehlerParrinelloNetwork",
+    "BehlerParrinelloParameters",
+    "BehlerParrinelloPotential",
+]
 
 
 class BehlerParrinelloNetwork(AtomicNetwork):
@@ -61,3 +69,30 @@ class BehlerParrinelloNetwork(AtomicNetwork):
     ) -> Float[Tensor, "n_atoms n_features"]:
         """(n_atoms, n_features) G before standardisation; see symmetry_functions.py."""
         return symmetry_functions(self.shape, species, batch, edges, self.scale.dtype)
+
+
+class BehlerParrinelloPotential(FusedPotential[BehlerParrinelloNetwork]):
+    """A `BehlerParrinelloNetwork` on a device, as a potential."""
+
+    parameters: BehlerParrinelloParameters
+
+    def __init__(
+        self,
+        network: BehlerParrinelloNetwork,
+        parameters: BehlerParrinelloParameters,
+        card: Card,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__("behler-parrinello", network, parameters, card, device)
+
+    def build_kernel(self) -> Kernel:
+        """Machine code; see fast_sums.py."""
+        from gnndesign.potentials.fast_sums import FastSums
+
+        if self.device.type != "cpu":
+            raise ParameterError(f"There is none for {self.device.type} devices.")
+        return FastSums(self.network, self.parameters)
+
+    def is_kernel_quick(self) -> bool:
+        """The compiler takes a second."""
+        return True

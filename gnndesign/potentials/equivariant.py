@@ -20,7 +20,7 @@ irreps.py); the algebra is e3nn's (see algebra.py).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -29,6 +29,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gnndesign.batch import AtomicBatch
+from gnndesign.errors import ParameterError
 from gnndesign.neighbors import NeighborList
 from gnndesign.potentials.algebra import (
     SCALAR,
@@ -37,11 +38,12 @@ from gnndesign.potentials.algebra import (
     coupling,
     spherical_harmonics,
 )
-from gnndesign.potentials.base import Card, Slopes
+from gnndesign.potentials.base import Card
 from gnndesign.potentials.equivariant_parameters import (
     EquivariantParameters,
     equivariant_shape,
 )
+from gnndesign.potentials.fused import FusedPotential
 from gnndesign.potentials.irreps import (
     Channels,
     Features,
@@ -52,9 +54,8 @@ from gnndesign.potentials.irreps import (
     coupling_paths,
     random_weight,
 )
-from gnndesign.potentials.kernels.selection import KernelChoice, KernelSelection
+from gnndesign.potentials.kernels.selection import Kernel
 from gnndesign.potentials.radial import BesselBasis
-from gnndesign.potentials.trainable import TrainablePotential
 
 __all__ = [
     "EquivariantNetwork",
@@ -256,7 +257,7 @@ class EquivariantNetwork(nn.Module):
         return energy * self.scale.double()[species] + self.shift.double()[species]
 
 
-class EquivariantPotential(TrainablePotential[EquivariantNetwork]):
+class EquivariantPotential(FusedPotential[EquivariantNetwork]):
     """An `EquivariantNetwork` on a device, as a potential."""
 
     parameters: EquivariantParameters
@@ -271,28 +272,36 @@ class EquivariantPotential(TrainablePotential[EquivariantNetwork]):
         super().__init__("equivariant", network, parameters, card, device)
         # Without parity, cross products of vectors pass for vectors.
         self.is_mirror_symmetric = parameters.parity
-        self._kernels = KernelSelection(self)
 
-    @property
-    def kernel(self) -> KernelChoice:
-        """Which form of the network evaluates.
+    def build_kernel(self) -> Kernel:
+        """Tables and machine code, or kernels of the GPU."""
+        from gnndesign.potentials.kernels.lowering import lower
 
-        "auto", the fused one as soon as it is there; "plain", the network in torch;
-        "fused", which waits for it and fails without. It may be set.
-        """
-        return self._kernels.choice
+        lowered = lower(self.network, self.parameters)
+        if self.device.type == "cpu":
+            from gnndesign.potentials.kernels.cpu import CPUNetwork
 
-    @kernel.setter
-    def kernel(self, choice: KernelChoice) -> None:
-        self._kernels.choose(choice)
+            return CPUNetwork(lowered, self.dtype)
+        if self.device.type == "cuda":
+            from gnndesign.potentials.kernels.gpu import GPUNetwork
+            from gnndesign.potentials.kernels.radial_table import tabulate
 
-    def describe_kernel(self) -> str:
-        """What evaluates now, for people."""
-        return self._kernels.describe()
+            tables = tabulate(
+                [layer.radial for layer in lowered.layers], lowered.breaks
+            )
+            return GPUNetwork(lowered, tables, self.device, self.dtype)
+        raise ParameterError(f"There is none for {self.device.type} devices.")
 
-    def prepare(self, say: Callable[[str], None] | None = None) -> None:
-        """Wait for the fused form of the network."""
-        self._kernels.prepare(say)
+    def is_kernel_quick(self) -> bool:
+        """Where tables and code are on disk, or there is no fused form."""
+        from gnndesign.potentials.kernels.cpu import CPUNetwork
+        from gnndesign.potentials.kernels.lowering import lower
+
+        if self.device.type != "cpu":
+            return False
+        if self.parameters.self_connection != "linear":
+            return True
+        return CPUNetwork.is_quick(lower(self.network, self.parameters), self.dtype)
 
     def atomic_energies(
         self, batch: AtomicBatch, edges: NeighborList
@@ -312,16 +321,3 @@ class EquivariantPotential(TrainablePotential[EquivariantNetwork]):
             cast("Interaction", interaction).convolution.denominator.fill_(
                 max(n_edges / n_atoms, 1.0) ** 0.5
             )
-
-    def energy_and_slopes(self, batch: AtomicBatch, edges: NeighborList) -> Slopes:
-        """By the fused form of the network where it is there and covers the distances."""
-        kernel = self._kernels.current()
-        if kernel is not None and edges.n_edges:
-            found = kernel.evaluate(self.species(batch), batch, edges)
-            if found is not None:
-                return found
-        return self.plain_slopes(batch, edges)
-
-    def plain_slopes(self, batch: AtomicBatch, edges: NeighborList) -> Slopes:
-        """By the network in torch and automatic differentiation."""
-        return super().energy_and_slopes(batch, edges)

@@ -205,10 +205,10 @@ def symmetry_functions(
     edges = edges.within(batch, shape.cutoff)
     table = NeighborTable.of(edges.centers, batch.n_atoms)
     vectors = edges.vectors(batch)
-    functions = _radial_functions(shape, vectors.dtype, vectors.device)
+    functions = radial_functions(shape, vectors.dtype, vectors.device)
     gaussians = functions(vectors.norm(dim=-1), dtype)
     radial, angular = gaussians.split([shape.n_radial, shape.n_angular], 1)
-    weights = _channel_weights(shape, species, vectors).index_select(0, edges.neighbors)
+    weights = channel_weights(shape, species, vectors).index_select(0, edges.neighbors)
     weights = weights.to(dtype)
     sums = table.fill(weights).mT @ table.fill(radial)
     if not shape.n_angular:
@@ -221,7 +221,7 @@ def symmetry_functions(
     return torch.cat([sums.flatten(1), _angular(shape, moments, squares)], 1)
 
 
-def _channel_weights(
+def channel_weights(
     shape: BehlerParrinelloParameters, species: Int[Tensor, " n_atoms"], like: Tensor
 ) -> Float[Tensor, "n_atoms n_channels"]:
     """What an atom counts as a neighbor, by channel.
@@ -244,7 +244,7 @@ def _angular(
     squares: Float[Tensor, "n_atoms n_channels n_angular"],
 ) -> Float[Tensor, "n_atoms n_functions"]:
     """G5: products of two sums over neighbors, less the pairs of one atom."""
-    from_harmonics, from_squares = _angle_constants(
+    from_harmonics, from_squares = angle_constants(
         shape.zeta, moments.dtype, moments.device
     )
     found: list[Tensor] = []
@@ -257,9 +257,10 @@ def _angular(
 
 
 @cache
-def _radial_functions(
+def radial_functions(
     shape: BehlerParrinelloParameters, dtype: torch.dtype, device: torch.device
 ) -> RadialFunctions:
+    """g_n: those of the radial symmetry functions first, then those of the angular."""
     eta, centers = shape.gaussians()
     envelope = np.array(_CUTOFF_FUNCTION)[:, None]
     like = torch.empty(0, dtype=dtype, device=device)
@@ -267,7 +268,7 @@ def _radial_functions(
 
 
 @cache
-def _angle_constants(
+def angle_constants(
     zeta: tuple[int, ...], dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """(n_harmonics, n_angles) and (n_angles,).

@@ -277,7 +277,7 @@ class NetworkCode:
                 if name not in written:
                     written.add(name)
                     module = ir.Module(name)
-                    _add_phase(
+                    add_phase(
                         module, name, PHASES[kind], self.machine, partial(body, t)
                     )
                     yield module
@@ -448,13 +448,14 @@ class NetworkCode:
         )
 
 
-def _add_phase(
+def add_phase(
     module: ir.Module,
     name: str,
     arguments: Sequence[str],
     machine: Machine,
     body: Callable[[Emitter, Pointers], None],
 ) -> None:
+    """Add the function of a phase to a module; `body` writes what is done to items."""
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), name)
     real = ir.DoubleType() if machine.double else ir.FloatType()
     emitter = Emitter(function, machine.lanes, real)

@@ -122,6 +122,12 @@ class Emitter:
         """A register that loops may change; its first value must be set."""
         return Variable(self, self._entry_builder.alloca(kind or self.vector), kind)
 
+    def array(self, kind: ir.Type, size: int) -> Value:
+        """The address of `size` numbers on the stack, not set."""
+        slot = self._entry_builder.alloca(kind, size=self.index(size))
+        slot.type = POINTER  # To anything: vectors are stored there, too.
+        return slot
+
     # Loops.
 
     @contextmanager

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from ase import Atoms
@@ -27,7 +27,7 @@ from gnndesign.potentials.base import Slopes
 from gnndesign.potentials.kernels.background import in_background
 
 if TYPE_CHECKING:
-    from gnndesign.potentials.equivariant import EquivariantPotential
+    from gnndesign.potentials.fused import FusedPotential
 
 KernelChoice = Literal["auto", "plain", "fused"]
 
@@ -80,7 +80,7 @@ class KernelSelection:
         reason: why it was refused.
     """
 
-    def __init__(self, potential: EquivariantPotential) -> None:
+    def __init__(self, potential: FusedPotential[Any]) -> None:
         self._potential = potential
         self._lock = Lock()
         self._thread: Thread | None = None
@@ -155,14 +155,16 @@ class KernelSelection:
         """What changes when the weights do."""
         return [
             _Weight(
-                home=module._parameters,  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+                home=home,
                 name=name,
                 tensor=tensor,
                 version=tensor._version,  # noqa: SLF001 - torch's count of changes
                 dtype=tensor.dtype,
             )
             for module in self._potential.network.modules()
-            for name, tensor in module.named_parameters(recurse=False)
+            for home in (module._parameters, module._buffers)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+            for name, tensor in home.items()
+            if tensor is not None
         ]
 
     def _is_current(self) -> bool:
@@ -181,7 +183,7 @@ class KernelSelection:
             weights = self._weights()
             self._made_for, self._kernel, self.reason = weights, None, ""
             self.state = KernelState.MAKING
-            if self._is_quick():
+            if self._potential.is_kernel_quick():
                 self._make(weights)
                 return
             if self._potential.device.type == "cuda":
@@ -191,21 +193,9 @@ class KernelSelection:
                 return
             self._thread = in_background(lambda: self._make(weights))
 
-    def _is_quick(self) -> bool:
-        from gnndesign.potentials.kernels.cpu import CPUNetwork
-        from gnndesign.potentials.kernels.lowering import lower
-
-        potential = self._potential
-        if potential.device.type != "cpu":
-            return False
-        if potential.parameters.self_connection != "linear":
-            return True
-        lowered = lower(potential.network, potential.parameters)
-        return CPUNetwork.is_quick(lowered, potential.dtype)
-
     def _make(self, weights: list[_Weight]) -> None:
         try:
-            kernel = _build(self._potential)
+            kernel = self._potential.build_kernel()
             _compare(self._potential, kernel)
         except Exception as error:  # noqa: BLE001 - reported; the plain network goes on
             if self._made_for is not weights:
@@ -217,29 +207,7 @@ class KernelSelection:
             self._kernel, self.state = kernel, KernelState.READY
 
 
-def _build(potential: EquivariantPotential) -> Kernel:
-    """The fused form for the potential's device and floating type.
-
-    Raises:
-        ParameterError: there is none.
-    """
-    from gnndesign.potentials.kernels.lowering import lower
-
-    lowered = lower(potential.network, potential.parameters)
-    if potential.device.type == "cpu":
-        from gnndesign.potentials.kernels.cpu import CPUNetwork
-
-        return CPUNetwork(lowered, potential.dtype)
-    if potential.device.type == "cuda":
-        from gnndesign.potentials.kernels.gpu import GPUNetwork
-        from gnndesign.potentials.kernels.radial_table import tabulate
-
-        tables = tabulate([layer.radial for layer in lowered.layers], lowered.breaks)
-        return GPUNetwork(lowered, tables, potential.device, potential.dtype)
-    raise ParameterError(f"There is none for {potential.device.type} devices.")
-
-
-def _compare(potential: EquivariantPotential, kernel: Kernel) -> None:
+def _compare(potential: FusedPotential[Any], kernel: Kernel) -> None:
     """Refuse a fused form that differs from the plain network.
 
     Raises:
@@ -262,7 +230,7 @@ def _compare(potential: EquivariantPotential, kernel: Kernel) -> None:
             )
 
 
-def _specimens(potential: EquivariantPotential) -> list[Atoms]:
+def _specimens(potential: FusedPotential[Any]) -> list[Atoms]:
     """A crystal smaller than the cutoff and a molecule of elements it knows."""
     known = potential.parameters.elements
     first, last = known[len(known) // 3], known[-1]
