@@ -102,7 +102,7 @@ class TrainingModel(HasTraits):
     epochs = Int(100)
     batch_size = Int(4)
     learning_rate = Float(2e-3)
-    energy = Float(1.0)
+    energy = Float(0.1)
     forces = Float(1.0)
     stress = Float(0.1)
     kind = Enum(list(KINDS.values()), default_value="mse")
