@@ -18,7 +18,8 @@ from gnndesign.batch import AtomicBatch
 from gnndesign.errors import ParameterError
 from gnndesign.neighbors import NeighborList
 from gnndesign.potentials.base import Slopes
-from gnndesign.potentials.fast_sums_code import OF_ATOM, PHASES, SumsLayout
+from gnndesign.potentials.fast_block import SumsLayout
+from gnndesign.potentials.fast_sums_code import OF_ATOM, PHASES, code_key, write_code
 from gnndesign.potentials.kernels.cpu_code import HEADER, PROGRAM_HEADER, ROW, Machine
 from gnndesign.potentials.kernels.cpu_weights import this_machine
 from gnndesign.potentials.kernels.machine_code import MachineCode
@@ -63,9 +64,10 @@ class FastSums:
                 f"{shape.n_channels}."
             )
         self._dtype = network.scale.dtype
-        self._layout = layout = layout_of(shape, self._dtype)
-        code = MachineCode(layout.key, layout.write)
+        layout = layout_of(shape, self._dtype)
+        code = MachineCode(code_key(layout), lambda: write_code(layout))
         self._addresses = {name: code.address(name) for name in (*PHASES, "run")}
+        self._widths = layout.moments_width, layout.invariants_width
         self._code = code  # It owns the memory of the functions.
         self._table = _table(shape, layout, self._dtype)
         self._kinds = torch.arange(len(shape.elements))
@@ -90,7 +92,7 @@ class FastSums:
             batch: on the CPU.
             edges: both ways each, by ascending centers.
         """
-        n, layout = batch.n_atoms, self._layout
+        n, (width, n_invariants) = batch.n_atoms, self._widths
         rows = torch.searchsorted(edges.centers, torch.arange(n + 1))
         inputs = {
             "positions": batch.positions.detach().double().contiguous(),
@@ -102,8 +104,8 @@ class FastSums:
             "kinds": self._kinds.index_select(0, species),
             "table": self._table,
         }
-        moments = torch.zeros((n, layout.moments_width), dtype=self._dtype)
-        invariants = torch.zeros((n, layout.invariants_width), dtype=self._dtype)
+        moments = torch.zeros((n, width), dtype=self._dtype)
+        invariants = torch.zeros((n, n_invariants), dtype=self._dtype)
         self._run("forward", n, inputs, moments, invariants)
         energies, slopes = self._energies(invariants, species)
         pulls = torch.empty_like(moments)

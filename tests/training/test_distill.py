@@ -40,11 +40,11 @@ QUICK = Distillation(
     n_deformed=6,
     n_candidates=8,
     n_added=4,
-    n_fresh=3,
+    n_fresh=2,
     rattle=0.1,
-    sampling=Sampling(timestep_fs=5.0, equilibration_steps=10, steps_between=5),
-    training=Training(epochs=4, batch_size=2, learning_rate=1e-2, ema=0.5),
-    more_epochs=2,
+    sampling=Sampling(timestep_fs=5.0, equilibration_steps=4, steps_between=4),
+    training=Training(epochs=2, batch_size=4, learning_rate=1e-2, ema=0.5),
+    more_epochs=1,
     timings=0,
     stability_ps=0.0,
 )
@@ -91,11 +91,11 @@ def same(one, other):
 def test_a_student_comes_near_its_teacher_and_its_card_says_how_near():
     options = replace(
         QUICK,
-        force_error_meV_per_A=2.0,
-        rounds=3,
-        n_dynamics=24,
-        training=replace(QUICK.training, epochs=40, ema=0.9),
-        more_epochs=20,
+        force_error_meV_per_A=4.0,
+        n_dynamics=16,
+        sampling=Sampling(timestep_fs=5.0, equilibration_steps=20, steps_between=5),
+        training=Training(epochs=20, batch_size=2, learning_rate=2e-2, ema=0.9),
+        more_epochs=10,
         timings=1,
         stability_ps=0.1,
     )
@@ -103,14 +103,14 @@ def test_a_student_comes_near_its_teacher_and_its_card_says_how_near():
     result = distill(TEACHER, [crystal()], student(), options, on_moment=moments.append)
     last = result.history[-1]
     assert result.reached
-    assert last.largest_error < 2.0
+    assert last.largest_error < 4.0
     moved = dynamics_frames(
         TEACHER, [crystal()], [40.0], 10, sampling=options.sampling, seed=77
     )
     unseen = label(TEACHER, moved.structures, group="unseen")
     spread = 1e3 * np.sqrt(np.mean(np.concatenate(unseen.forces) ** 2))
     errors = evaluate(result.potential, unseen).errors
-    assert errors.forces_rmse_meV_per_A < 3.0 < 0.3 * spread
+    assert errors.forces_rmse_meV_per_A < 5.0 < 0.3 * spread
     card = result.potential.card
     assert TEACHER.card.title in card.title
     assert card.level_of_theory.startswith(f"that of {TEACHER.card.title}")
@@ -184,7 +184,7 @@ def test_a_stopped_distillation_has_no_result_and_can_go_on(whole, tmp_path):
     asked = []
 
     def after_some_batches():
-        return len(asked) > 8
+        return len(asked) > 3
 
     start = TEACHER, [crystal()], student(), QUICK
     stopped = distill(
@@ -194,7 +194,7 @@ def test_a_stopped_distillation_has_no_result_and_can_go_on(whole, tmp_path):
         should_stop=after_some_batches,
     )
     assert stopped is None
-    assert len(asked) == 9
+    assert len(asked) == 4
     resumed = distill(*start, folder=tmp_path)
     assert same(weights(resumed), weights(whole))
 
@@ -237,16 +237,17 @@ def test_forces_beyond_all_bounds_are_not_learned():
         distill(TEACHER, [crystal()], student(), options)
 
 
+@pytest.mark.physics
 def test_frames_have_the_temperature_they_were_asked_for():
-    sampling = Sampling(timestep_fs=5.0, equilibration_steps=400, steps_between=20)
+    sampling = Sampling(timestep_fs=5.0, equilibration_steps=200, steps_between=20)
     found = dynamics_frames(
-        TEACHER, [crystal().repeat(2)], [20.0, 60.0], 60, sampling=sampling, seed=3
+        TEACHER, [crystal().repeat(2)], [20.0, 60.0], 40, sampling=sampling, seed=3
     )
     assert (found.n_runs, found.n_diverged) == (2, 0)
-    assert len(found.structures) == 60
-    for part, wanted in ((found.structures[:30], 20.0), (found.structures[30:], 60.0)):
+    assert len(found.structures) == 40
+    for part, wanted in ((found.structures[:20], 20.0), (found.structures[20:], 60.0)):
         heat = np.mean([atoms.get_temperature() for atoms in part])
-        assert heat == pytest.approx(wanted, rel=0.1)
+        assert heat == pytest.approx(wanted, rel=0.15)
 
 
 def test_deformed_frames_are_strained_and_rattled_within_bounds():

@@ -11,8 +11,8 @@ import torch
 from small_networks import own_potential, perovskite
 
 from gnndesign.errors import ParameterError
-from gnndesign.potentials.kernels import selection
-from gnndesign.potentials.kernels.selection import KernelSelection, KernelState
+from gnndesign.potentials.equivariant import EquivariantPotential
+from gnndesign.potentials.kernels.selection import KernelState
 
 PATIENCE = 60.0
 
@@ -36,8 +36,13 @@ class Workshop:
     def __init__(self, monkeypatch, *, quick=False):
         self.made, self.change, self.error = [], None, None
         self.may_end = threading.Event()
-        monkeypatch.setattr(selection, "_build", self.build)
-        monkeypatch.setattr(KernelSelection, "_is_quick", lambda _: quick)
+        home = EquivariantPotential
+
+        def build(potential):
+            return self.build(potential)
+
+        monkeypatch.setattr(home, "build_kernel", build)
+        monkeypatch.setattr(home, "is_kernel_quick", lambda _: quick)
 
     def build(self, potential):
         assert self.may_end.wait(PATIENCE)
@@ -187,7 +192,7 @@ def test_a_failure_to_make_it_for_weights_that_are_gone_is_no_news(
             raise RuntimeError("too late")
         return Stub(potential)
 
-    monkeypatch.setattr(selection, "_build", build)
+    monkeypatch.setattr(EquivariantPotential, "build_kernel", build)
     potential.compute(atoms)
     first = potential._kernels._thread
     with torch.no_grad():
