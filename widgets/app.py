@@ -115,7 +115,7 @@ class Workbench(ipw.VBox):
             4: self.search.job,
             5: self.training.job,
         }
-        for job in jobs.values():
+        for job in (*jobs.values(), self.training.pareto_job):
             job.attach_latest()
         running = [place for place, job in jobs.items() if job.active]
         self.tabs.selected_index = running[0] if running else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import ase
 import plotly.graph_objects as go
@@ -17,11 +18,13 @@ class Figures(HasTraits):
     Attributes:
         title: what it is all about.
         builds: by title, what makes the figure from data that nobody changes.
+        clicks: by title, what is done with the `customdata` of a point clicked on.
         atoms: what stands in the viewer; None leaves there what it has.
         shown: title of the figure that is drawn; the first where there is none such.
     """
 
     title = Unicode("")
     builds: dict[str, Build] = Dict()  # pyright: ignore[reportAssignmentType]
+    clicks: dict[str, Callable[[Any], None]] = Dict()  # pyright: ignore[reportAssignmentType]
     atoms: ase.Atoms | None = Instance(ase.Atoms, allow_none=True)  # pyright: ignore[reportAssignmentType]
     shown = Unicode("")

@@ -270,7 +270,11 @@ class Stage(ipw.VBox):
 
     def _clicked(self, click: PlotClick) -> None:
         with self._lock:
-            if self._searching and click.customdata is not None:
+            if self._figures is not None:
+                act = self._figures.clicks.get(self.choice.value or "")
+                if act is not None and click.customdata is not None:
+                    act(click.customdata)
+            elif self._searching and click.customdata is not None:
                 self._search.picked = int(click.customdata)
             elif self._frames is not None and not self.choice.value:
                 self.viewer.view.frame = self._frame_of(self._frames, int(click.x))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Sequence
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 from traitlets import (
@@ -21,14 +21,18 @@ from traitlets import (
 )
 
 from gnndesign.errors import GNNDesignError, JobError, ParameterError
+from gnndesign.jobs.pareto import pareto_parameters
 from gnndesign.jobs.spec import JobKind, JobSpec
 from gnndesign.jobs.training import read_epochs, read_parity, trained_file
 from gnndesign.plots.learning import learning_curves, parity_plots
+from gnndesign.plots.pareto import pareto_front
 from gnndesign.plots.training import label_distributions
 from gnndesign.potentials.architectures import ARCHITECTURES
 from gnndesign.training.dataset_files import load_dataset
 from gnndesign.training.evaluation import Parity
-from gnndesign.training.plan import TrainingPlan
+from gnndesign.training.pareto_results import ParetoResult
+from gnndesign.training.pareto_space import ParetoSpace
+from gnndesign.training.plan import BY_LEAST_SQUARES, TrainingPlan
 from gnndesign.training.reports import EpochReport
 from gnndesign_widgets.background import Background, Done
 from gnndesign_widgets.dataset_look import DatasetLook, data_path, look_at
@@ -43,6 +47,7 @@ KINDS = {"Squares (MSE)": "mse", "Absolute values (MAE)": "mae", "Huber": "huber
 SPLITS = {"Structures": "structure", "Whole groups": "group"}
 
 CURVES, PARITY, LABELS = "Learning curves", "Parity", "Data"
+FRONT = "Pareto front"
 
 
 def starts() -> list[tuple[str, str]]:
@@ -50,7 +55,7 @@ def starts() -> list[tuple[str, str]]:
     made = [
         (f"New: {kind.title}", name)
         for name, kind in ARCHITECTURES.items()
-        if find_spec(f"gnndesign.potentials.{kind.module}")
+        if name != BY_LEAST_SQUARES
     ]
     return [*made, ("Fine-tune a potential", FINE_TUNE)]
 
@@ -89,6 +94,10 @@ class TrainingModel(HasTraits):
         parity: found and wanted values of its best epoch; None before the first.
         look: the data set that was looked at; None before.
         looking: what is said of that.
+        n_trials: trainings of a Pareto search over the weights of the loss.
+        pareto_job: the Pareto search that is followed.
+        pareto: what it has found; None before the first trial.
+        picked: what is said of the point of the front that was clicked on.
         figures: for the stage.
     """
 
@@ -115,6 +124,9 @@ class TrainingModel(HasTraits):
     parity: Parity | None = Instance(Parity, allow_none=True)  # pyright: ignore[reportAssignmentType]
     look: DatasetLook | None = Instance(DatasetLook, allow_none=True)  # pyright: ignore[reportAssignmentType]
     looking = Unicode("")
+    n_trials = Int(12)
+    pareto: ParetoResult | None = Instance(ParetoResult, allow_none=True)  # pyright: ignore[reportAssignmentType]
+    picked = Unicode("")
 
     def __init__(self, potential: PotentialModel) -> None:
         super().__init__()
@@ -124,6 +136,8 @@ class TrainingModel(HasTraits):
         self.figures = Figures(title="Training")
         self.job = JobModel(JobKind.TRAIN)
         self.job.observe(self._read, ["revision", "job_id"])
+        self.pareto_job = JobModel(JobKind.PARETO)
+        self.pareto_job.observe(self._read_pareto, ["revision", "job_id"])
         self._fill_in_shape()
 
     def plan(self) -> TrainingPlan:
@@ -187,6 +201,25 @@ class TrainingModel(HasTraits):
         )
         self.figures.shown = CURVES
 
+    def start_pareto(self) -> None:
+        """Submit a search for weights of the loss, each trial a training as set.
+
+        Raises:
+            GNNDesignError: the plan makes no sense.
+        """
+        plan = self.plan()
+        self.pareto_job.submit(
+            JobSpec.create(
+                JobKind.PARETO,
+                parameters=pareto_parameters(
+                    plan, ParetoSpace(), n_trials=self.n_trials, seed=self.seed
+                ),
+                device=self._potential.device_for_job,
+                title=f"weights of the loss on {data_path(self.data).name}",
+            )
+        )
+        self.figures.shown = FRONT
+
     def look_at_data(self) -> None:
         """Load the data in the background; `look` and `looking` say what came of it.
 
@@ -249,6 +282,25 @@ class TrainingModel(HasTraits):
             self._parity_written = written
         self._offer()
 
+    def _read_pareto(self, _change: dict[str, Any]) -> None:
+        store = self.pareto_job.store
+        self.pareto = None
+        if store is not None and store.study_file.is_file():
+            try:
+                self.pareto = ParetoResult.load(store.study_file)
+            except GNNDesignError:
+                return  # The worker has not yet written the study into its file.
+        self._offer()
+
+    def _pick(self, point: Sequence[Any]) -> None:
+        """Take the potential of a point of the front."""
+        number, file = point
+        try:
+            said = self._potential.use(str(file))
+        except GNNDesignError as error:
+            said = str(error)
+        self.picked = f"Trial {number}: {said}"
+
     def _offer(self) -> None:
         """Figures of what there is."""
         builds: dict[str, Build] = {}
@@ -258,11 +310,14 @@ class TrainingModel(HasTraits):
             builds[PARITY] = partial(parity_plots, self.parity)
         if self.look is not None:
             builds[LABELS] = partial(label_distributions, self.look.dataset)
+        if self.pareto is not None and self.pareto.finished:
+            builds[FRONT] = partial(pareto_front, self.pareto)
         store = self.job.store
         with self.figures.hold_trait_notifications():
             self.figures.title = (
                 f"Training: {store.spec.title}" if store else "Training"
             )
+            self.figures.clicks = {FRONT: self._pick}
             self.figures.builds = builds
 
 

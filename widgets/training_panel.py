@@ -27,6 +27,11 @@ class TrainingPanel(ipw.VBox):
         self.look = ipw.HTML()
         self.bar = RunBar(model.job, model.start, again=lambda: model.epochs)
         self.best = ipw.HTML()
+        self.pareto_bar = RunBar(
+            model.pareto_job, model.start_pareto, again=lambda: model.n_trials
+        )
+        self.front = ipw.HTML()
+        self.picked = Message()
         self.message = Message()
         super().__init__(
             [
@@ -40,14 +45,26 @@ class TrainingPanel(ipw.VBox):
                 self.best,
                 ipw.HBox([button("Use this potential", self._use, icon="check")]),
                 self.message,
+                heading("Weights of the loss: errors against each other"),
+                field(
+                    model,
+                    "n_trials",
+                    ipw.BoundedIntText(min=1, max=10**4, description="Trainings"),
+                ),
+                self.pareto_bar,
+                self.front,
+                self.picked,
             ]
         )
         model.observe(self._show_look, ["look", "looking"])
         model.observe(self._show_start, "architecture")
         model.observe(self._show_best, "history")
+        model.observe(self._show_front, "pareto")
+        model.observe(self._show_picked, "picked")
         self._show_look()
         self._show_start()
         self._show_best()
+        self._show_front()
 
     def _data_fields(self) -> list[ipw.Widget]:
         model = self._model
@@ -208,3 +225,30 @@ class TrainingPanel(ipw.VBox):
             )
             + f"<div>{speed}</div>"
         )
+
+    def _show_front(self, _change: object = None) -> None:
+        found = self._model.pareto
+        if found is None or not found.front:
+            self.front.value = ""
+            return
+        self.front.value = (
+            table(
+                ["Trial", "energy (meV/atom)", "forces (meV/Å)", "stress (GPa)"],
+                [
+                    [
+                        str(trial.number),
+                        f"{trial.errors.energy_mae_meV:.3g}",
+                        f"{trial.errors.forces_mae_meV_per_A:.3g}",
+                        "-"
+                        if math.isnan(trial.errors.stress_mae_GPa)
+                        else f"{trial.errors.stress_mae_GPa:.3g}",
+                    ]
+                    for trial in found.front
+                    if trial.errors is not None
+                ],
+            )
+            + "<div>Click on a point of the front to use its potential.</div>"
+        )
+
+    def _show_picked(self, _change: object = None) -> None:
+        self.picked.say(self._model.picked)

@@ -19,6 +19,9 @@ from gnndesign.training.dataset_files import load_dataset
 from gnndesign.training.loss import Loss
 from gnndesign.training.options import Training
 
+BY_LEAST_SQUARES = "soap-kernel"
+"""The architecture that `fit_sparse_kernel` fits in one go."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingPlan:
@@ -63,6 +66,11 @@ class TrainingPlan:
             )
         if self.architecture is not None:
             architecture(self.architecture)
+        if self.architecture == BY_LEAST_SQUARES:
+            raise ParameterError(
+                "A sparse kernel is not trained by gradients. Fit it with "
+                "gnndesign.training.sparse_kernel.fit_sparse_kernel."
+            )
         if not 0 < self.validation_share < 1:
             raise ParameterError(
                 "Wanted a share of the data for validation between 0 and 1, got "

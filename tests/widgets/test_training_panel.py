@@ -18,6 +18,7 @@ from gnndesign_widgets.potential import PotentialModel, PotentialPanel
 from gnndesign_widgets.training import (
     CURVES,
     FINE_TUNE,
+    FRONT,
     LABELS,
     PARITY,
     TrainingModel,
@@ -221,3 +222,23 @@ def test_a_file_that_is_no_potential_is_refused_and_the_old_one_stays(tmp_path):
     assert model.name == panel.name.value == "sevennet-0"
     with pytest.raises(KeyError):
         default_shape("nothing")
+
+
+@pytest.mark.usefixtures("home")
+def test_a_point_of_the_pareto_front_becomes_the_potential(data_file, wait_for):
+    potential = PotentialModel()
+    model = small(TrainingModel(potential), data_file)
+    model.epochs, model.n_trials = 1, 2
+    panel = TrainingPanel(model)
+    model.start_pareto()
+    wait_for(lambda: model.pareto_job.state == "finished")
+    model.pareto_job.poll()
+    front = model.pareto.front
+    assert front
+    assert f"{front[0].errors.forces_mae_meV_per_A:.3g}" in shown(panel, "front")
+    figure = model.figures.builds[FRONT]()
+    points = [tuple(p) for t in figure.data for p in (t.customdata or ())]
+    assert (front[0].number, str(front[0].file)) in points
+    model.figures.clicks[FRONT](points[0])
+    assert f"Trial {points[0][0]}" in shown(panel, "picked")
+    assert potential.name == points[0][1]
