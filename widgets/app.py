@@ -34,7 +34,7 @@ _TABS = (
 
 _NARROW_TABS = """<style>
 .gnndesign-tabs.jupyter-widgets > .lm-TabBar .lm-TabBar-tab {
-    flex: 0 1 auto; min-width: 0; padding: 0 7px;
+    flex: 0 1 auto; min-width: 0; padding: 0 4px; font-size: 12px;
 }
 </style>"""
 """As wide as their titles, so that all can be read."""
@@ -75,7 +75,7 @@ class Workbench(ipw.VBox):
             titles=_TABS,
         )
         self.tabs.layout.width = "42%"
-        self.tabs.layout.min_width = "420px"
+        self.tabs.layout.min_width = "380px"
         self.tabs.add_class("gnndesign-tabs")
         right = ipw.Box([self.stage])
         right.layout.flex = "1 1 0"
