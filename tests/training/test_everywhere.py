@@ -8,6 +8,7 @@ from training.conftest import argon_frames
 import gnndesign as gd
 from gnndesign.potentials.architectures import ARCHITECTURES
 from gnndesign.potentials.conformance import CHECKS
+from gnndesign.search.trials import TrialStatus
 from gnndesign.training.sparse_kernel import fit_sparse_kernel
 
 SHAPES = {
@@ -87,5 +88,9 @@ def test_it_searches(trained, tmp_path):
         n_trials=1,
         storage=tmp_path / "study.db",
     )
-    assert len(found.trials) == 1
-    assert found.trials[0].values
+    (trial,) = found.trials
+    if trained.is_equivariant:
+        assert trial.values
+    else:
+        # After so short a training its energies may fall without end far from its data.
+        assert trial.values or (trial.status is TrialStatus.DIVERGED and trial.message)
