@@ -11,14 +11,13 @@ Trainings are kept in `build/benchmarks`; names as arguments choose architecture
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from typing import Any
 
 import numpy as np
 from harness import data_path, print_table, write_results
-from trainings import Row, kept, learned, potential_of, say
+from trainings import Row, kept, learned, parse_names, potential_of, say
 
 import gnndesign as gd
 from gnndesign.training.dataset import Dataset
@@ -47,7 +46,7 @@ DFT_BARRIER_meV = 14.1
 
 def main() -> int:
     """Train what is not there, print and write."""
-    arguments = _arguments()
+    arguments = parse_names(__doc__ or "", "architectures; all")
     names = [a for a in ARCHITECTURES if not arguments.names or a in arguments.names]
     quick = arguments.quick
     for name in ["behler-parrinello"] if quick else names:
@@ -81,14 +80,6 @@ def main() -> int:
     sys.stdout.write(f"barriers (meV): {headline['barrier_meV']}\n")
     missing = headline["trained"] < headline["of"]
     return 1 if arguments.check and missing and not quick else 0
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="architectures; all")
-    parser.add_argument("--quick", action="store_true", help="a few epochs of one")
-    parser.add_argument("--check", action="store_true", help="exit 1 if one is missing")
-    return parser.parse_args()
 
 
 def settings(name: str, *, quick: bool) -> Row:

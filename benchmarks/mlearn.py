@@ -19,14 +19,13 @@ literature finds: descriptors with networks, invariant, equivariant message pass
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
 from typing import Any
 
 from harness import data_path, print_table, write_results
-from trainings import Row, kept, learned, say
+from trainings import Row, kept, learned, parse_names, say
 
 import gnndesign as gd
 
@@ -74,7 +73,7 @@ COLUMNS = (
 
 def main() -> int:
     """Train what is not there, print, write and check."""
-    arguments = _arguments()
+    arguments = parse_names(__doc__ or "", "elements and architectures; all")
     chosen = arguments.names or [*ELEMENTS, *ARCHITECTURES]
     elements = [e for e in ELEMENTS if e in chosen] or list(ELEMENTS)
     names = [a for a in ARCHITECTURES if a in chosen] or list(ARCHITECTURES)
@@ -109,14 +108,6 @@ def main() -> int:
     for what, value in headline.items():
         sys.stdout.write(f"{what}: {value}\n")
     return 1 if missed and arguments.check and not arguments.quick else 0
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="elements and architectures; all")
-    parser.add_argument("--quick", action="store_true", help="Si, 3 epochs")
-    parser.add_argument("--check", action="store_true", help="exit 1 if a claim fails")
-    return parser.parse_args()
 
 
 def settings(element: str, name: str, *, quick: bool) -> Row:

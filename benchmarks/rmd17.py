@@ -12,13 +12,12 @@ published ones were trained for days on a GPU. Trainings are kept in
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from typing import Any
 
 from harness import data_path, print_table, write_results
-from trainings import Row, kept, learned, say
+from trainings import Row, kept, learned, parse_names, say
 
 import gnndesign as gd
 
@@ -51,7 +50,7 @@ QUICK = ("ethanol", 50, "behler-parrinello")
 
 def main() -> int:
     """Train what is not there, print and write."""
-    arguments = _arguments()
+    arguments = parse_names(__doc__ or "", "molecules, sizes, architectures; all")
     chosen = arguments.names
     work = [
         (molecule, size, name)
@@ -98,14 +97,6 @@ def main() -> int:
     sys.stdout.write(f"{headline['trained']} of {headline['of']} trainings are there\n")
     missing = headline["trained"] < headline["of"]
     return 1 if arguments.check and missing and not quick else 0
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="molecules, sizes, architectures; all")
-    parser.add_argument("--quick", action="store_true", help="a few epochs of one")
-    parser.add_argument("--check", action="store_true", help="exit 1 if one is missing")
-    return parser.parse_args()
 
 
 def settings(molecule: str, size: int, name: str, *, quick: bool) -> Row:

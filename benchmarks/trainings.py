@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
@@ -26,6 +27,15 @@ Row = dict[str, Any]
 FOLDER = ROOT / "build" / "benchmarks"
 """Trainings take hours; what is here and was made with the same settings is not made
 again."""
+
+
+def parse_names(description: str, names: str) -> argparse.Namespace:
+    """Arguments of a benchmark of trainings: `names`, `quick` and `check`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("names", nargs="*", help=names)
+    parser.add_argument("--quick", action="store_true", help="a few epochs of one")
+    parser.add_argument("--check", action="store_true", help="exit 1 if a claim fails")
+    return parser.parse_args()
 
 
 def kept(name: str, settings: Mapping[str, Any]) -> Row | None:
