@@ -45,15 +45,7 @@ class TrainingPanel(ipw.VBox):
                 self.best,
                 ipw.HBox([button("Use this potential", self._use, icon="check")]),
                 self.message,
-                heading("Weights of the loss: errors against each other"),
-                field(
-                    model,
-                    "n_trials",
-                    ipw.BoundedIntText(min=1, max=10**4, description="Trainings"),
-                ),
-                self.pareto_bar,
-                self.front,
-                self.picked,
+                self._pareto_section(),
             ]
         )
         model.observe(self._show_look, ["look", "looking"])
@@ -169,6 +161,26 @@ class TrainingPanel(ipw.VBox):
                 ),
             ),
         ]
+
+    def _pareto_section(self) -> ipw.Accordion:
+        trainings = ipw.BoundedIntText(min=1, max=10**4, description="Trainings")
+        section = ipw.Accordion(
+            [
+                ipw.VBox(
+                    [
+                        field(self._model, "n_trials", trainings),
+                        self.pareto_bar,
+                        self.front,
+                        self.picked,
+                    ]
+                )
+            ],
+            titles=["Weights of the loss: errors against each other"],
+        )
+        # Closed until it is wanted: the buttons of one training are enough to see.
+        if not self._model.pareto_job.job_id:
+            section.selected_index = None
+        return section
 
     def _look(self) -> None:
         def look() -> str:
