@@ -55,12 +55,7 @@ def look_at_the_data(desk: Bench) -> None:
 
 
 def train_for_a_while(desk: Bench) -> None:
-    desk.choose("Start", "New: Behler-Parrinello network")
-    shape = desk.output.locator("textarea:visible").first
-    # What is offered first comes from the kernel, and must not come later.
-    expect(shape).to_have_value(re.compile("n_angular"))
-    shape.fill('{"hidden": [8]}')
-    shape.blur()
+    choose_a_small_network(desk)
     desk.fill("Epochs", "500")
     desk.press("Run")
     desk.expect_state(r"^running · [2-9]", within_s=120)
@@ -76,6 +71,15 @@ def train_for_a_while(desk: Bench) -> None:
     expect(table).to_contain_text("meV/Å")
 
 
+def choose_a_small_network(desk: Bench) -> None:
+    desk.choose("Start", "New: Behler-Parrinello network")
+    shape = desk.output.locator("textarea:visible").first
+    # What is offered first comes from the kernel, and must not come later.
+    expect(shape).to_have_value(re.compile("n_angular"))
+    shape.fill('{"hidden": [8]}')
+    shape.blur()
+
+
 def use_it_to_relax(desk: Bench) -> None:
     desk.press("Use this potential")
     words = re.compile("The next job takes Behler-Parrinello network of epoch")
@@ -86,6 +90,31 @@ def use_it_to_relax(desk: Bench) -> None:
     desk.turn_to("Relax")
     desk.press("Run")
     desk.expect_state(r"^finished", within_s=60)
+
+
+def test_a_point_of_the_pareto_front_is_used_with_a_click(
+    run_notebook: Callable[[str, Sequence[str]], Page], lab: LabServer
+) -> None:
+    shutil.copy(DATA, lab.folder / DATA.name)
+    page = run_notebook("pareto.ipynb", [CELL])
+    desk = Bench(page)
+    wait_until_drawn(desk.canvas)
+    desk.turn_to("Train")
+    desk.fill("File", DATA.name)
+    choose_a_small_network(desk)
+    desk.fill("Epochs", "1")
+    desk.output.get_by_text("Weights of the loss: errors against").click()
+    desk.fill("Trainings", "2")
+    section = desk.output.locator(".jupyter-widget-Accordion-child:visible")
+    section.locator('button:text-is("Run")').click()
+    desk.expect_state(r"^finished", within_s=120)
+    see_axis(desk, "force error (meV/Å)")
+    points = desk.plot.locator(".scatterlayer .points .point")
+    expect(points).to_have_count(2, timeout=20 * SECOND)
+    points.last.click(force=True)
+    expect(section.get_by_text(re.compile("The next job takes"))).to_be_visible(
+        timeout=20 * SECOND
+    )
 
 
 def test_a_structure_is_turned_and_the_potentials_audited(
