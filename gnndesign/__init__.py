@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     )
     from gnndesign.potentials.committee import Committee
     from gnndesign.potentials.files import save_potential
+    from gnndesign.properties.compute import compute
+    from gnndesign.properties.equation_of_state import EquationOfState
+    from gnndesign.properties.work import Relaxing
     from gnndesign.search.objectives import FormationEnergy, LatticeConstant
     from gnndesign.search.space import PrototypeSpace
     from gnndesign.search.study import load_search, search_compositions
@@ -63,6 +66,7 @@ _HOMES = {
     "Checkpoints": "simulation.checkpoint",
     "Committee": "potentials.committee",
     "Dataset": "training.dataset",
+    "EquationOfState": "properties.equation_of_state",
     "FormationEnergy": "search.objectives",
     "GNNDesignError": "errors",
     "LatticeConstant": "search.objectives",
@@ -71,6 +75,7 @@ _HOMES = {
     "PrototypeSpace": "search.space",
     "Queue": "simulation.packing",
     "Ramp": "simulation.schedule",
+    "Relaxing": "properties.work",
     "Room": "simulation.room",
     "SinglePoint": "simulation.single_point",
     "Status": "simulation.base",
@@ -78,6 +83,7 @@ _HOMES = {
     "Training": "training.options",
     "audit": "training.symmetry",
     "build_crystal": "structures.build",
+    "compute": "properties.compute",
     "elemental_ground_state": "structures.library",
     "estimate": "simulation.estimate",
     "evaluate": "training.evaluation",
@@ -110,6 +116,7 @@ __all__ = [
     "Checkpoints",
     "Committee",
     "Dataset",
+    "EquationOfState",
     "FormationEnergy",
     "GNNDesignError",
     "LatticeConstant",
@@ -118,6 +125,7 @@ __all__ = [
     "PrototypeSpace",
     "Queue",
     "Ramp",
+    "Relaxing",
     "Room",
     "SinglePoint",
     "Status",
@@ -125,6 +133,7 @@ __all__ = [
     "Training",
     "audit",
     "build_crystal",
+    "compute",
     "elemental_ground_state",
     "estimate",
     "evaluate",

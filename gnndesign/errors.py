@@ -5,6 +5,7 @@
     ├── ShapeError                  an array has the wrong shape (also a ValueError)
     ├── FitError                    a fit has no trustworthy answer (also a ValueError)
     ├── ParameterError              a parameter is outside its range (also a ValueError)
+    ├── ConvergenceError            a relaxation or a simulation did not get where it should
     ├── UnsupportedElementError     the potential was not trained on an element
     ├── MissingDependencyError      an optional package is absent (also an ImportError)
     ├── CheckpointError             saved state cannot be read or does not fit
@@ -34,6 +35,10 @@ class FitError(GNNDesignError, ValueError):
 
 class ParameterError(GNNDesignError, ValueError):
     """A parameter is outside the range in which it means something."""
+
+
+class ConvergenceError(GNNDesignError):
+    """A relaxation or a simulation did not get where it should; there is no number."""
 
 
 class UnsupportedElementError(GNNDesignError):

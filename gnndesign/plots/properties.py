@@ -1,0 +1,36 @@
+"""A figure of any result of `gnndesign.properties`: `draw`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+
+import plotly.graph_objects as go
+
+from gnndesign.errors import ParameterError
+from gnndesign.properties.base import Result
+
+_HOMES: Mapping[str, str] = {
+    "EquationOfStateResult": "mechanics:equation_of_state",
+}
+"""Name of a result's class, and the function that draws it."""
+
+
+def draw(result: Result) -> go.Figure:
+    """The figure of a result.
+
+    Raises:
+        ParameterError: results of this kind have no figure.
+    """
+    name = type(result).__name__
+    if name not in _HOMES:
+        raise ParameterError(
+            f"Wanted a result that can be drawn ({', '.join(_HOMES)}), got {name}."
+        )
+    module, _, function = _HOMES[name].partition(":")
+    return getattr(import_module(f"gnndesign.plots.{module}"), function)(result)
+
+
+def can_draw(result: Result) -> bool:
+    """Whether `draw` has a figure of it."""
+    return type(result).__name__ in _HOMES
