@@ -131,7 +131,8 @@ def young_moduli(
     units = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
     # As a stress in Voigt's order, whose shear components are not doubled.
     pull = units[..., _ROWS] * units[..., _COLUMNS]
-    return 1 / np.einsum("...i,ij,...j->...", pull, np.linalg.inv(stiffness), pull)
+    compliance = np.linalg.inv(stiffness)
+    return np.asarray(1 / np.einsum("...i,ij,...j->...", pull, compliance, pull))
 
 
 def strain_to_voigt(strain: Float[np.ndarray, "*n 3 3"]) -> Float[np.ndarray, "*n 6"]:
