@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -36,7 +38,7 @@ def parity(found: Validation) -> go.Figure:
         )
     figure = make_subplots(1, len(targets), subplot_titles=titles)
     for column, target in enumerate(targets, start=1):
-        where = {"row": 1, "col": column}
+        where: dict[str, Any] = {"row": 1, "col": column}
         rows = [row for row in found.rows if row.key == target.key]
         known = [row for row in rows if row.predicted is not None]
         missing = [row for row in rows if row.predicted is None]

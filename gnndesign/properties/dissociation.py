@@ -11,6 +11,7 @@ It is 1 for a curve that falls to its minimum and rises from there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,10 +20,11 @@ import numpy as np
 from ase.data import covalent_radii
 from jaxtyping import Float
 
-from gnndesign.errors import ParameterError, StructureError
+from gnndesign.errors import ConvergenceError, ParameterError, StructureError
 from gnndesign.potentials.base import Potential
-from gnndesign.properties.base import Property, Quantity, Steps
-from gnndesign.properties.work import evaluated
+from gnndesign.properties.base import End, Property, Quantity, Steps, Work
+from gnndesign.simulation.base import Status
+from gnndesign.simulation.single_point import SinglePoint
 
 SHORTEST = 0.6
 """Of the sum of the covalent radii, at which curves begin."""
@@ -131,7 +133,9 @@ class Dissociation(Property[DissociationResult]):
                 numbers=atoms.numbers, positions=[[0, 0, 0], [distance, 0, 0]]
             )
             pairs.append(pair)
-        ends = yield from evaluated(pairs, "pair")
+        ends = yield Work(stepper=SinglePoint(), structures=pairs)
+        first = _first_good(ends)
+        grid, ends = grid[first:], ends[first:]
         energies = np.array([end.energy for end in ends])
         lowest = int(energies.argmin())
         climbs = energies[0] + energies[-1] - 2 * energies[lowest]
@@ -143,8 +147,20 @@ class Dissociation(Property[DissociationResult]):
             bond_length=_parabola_minimum(grid, energies, lowest),
             well_depth=float(energies[-1] - energies[lowest]),
             tortuosity=float(np.abs(np.diff(energies)).sum() / max(climbs, 1e-12)),
-            notes=_notes(lowest, len(grid)),
+            notes=_notes(lowest, grid, first),
         )
+
+
+def _first_good(ends: Sequence[End]) -> int:
+    """From where on all pairs could be evaluated."""
+    bad = [k for k, end in enumerate(ends) if end.status is not Status.FINISHED]
+    first = bad[-1] + 1 if bad else 0
+    if len(ends) - first < 5:
+        raise ConvergenceError(
+            f"The pair could be evaluated at {len(ends) - first} distances; wanted at "
+            f"least 5. {ends[bad[-1]].message}"
+        )
+    return first
 
 
 def _parabola_minimum(
@@ -158,10 +174,17 @@ def _parabola_minimum(
     return float(x[lowest] - slope / (2 * curvature))
 
 
-def _notes(lowest: int, n_points: int) -> tuple[str, ...]:
-    if lowest == n_points - 1:
-        return ("The pair repels at all distances: there is no bond.",)
+def _notes(
+    lowest: int, grid: Float[np.ndarray, " n"], n_refused: int
+) -> tuple[str, ...]:
+    notes: list[str] = []
+    if n_refused:
+        notes.append(f"Could not be evaluated below {grid[0]:.3g} Å.")
+    if lowest == len(grid) - 1:
+        notes.append("The pair repels at all distances: there is no bond.")
     if lowest == 0:
-        low = "The energy is lowest at the shortest distance: the potential does not "
-        return (low + "repel there, and atoms may fall into each other.",)
-    return ()
+        notes.append(
+            "The energy is lowest at the shortest distance: the potential does not "
+            "repel there, and atoms may fall into each other."
+        )
+    return tuple(notes)

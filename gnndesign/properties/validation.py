@@ -222,6 +222,16 @@ def validations_of(potential: str, checksum: str) -> tuple[Validation, ...]:
     )
 
 
+def measured(potential: str, checksum: str) -> tuple[str, ...]:
+    """What a card says of a potential's errors, one sentence a quantity."""
+    return tuple(
+        f"{errors.name}: {_in_words(found, errors)}"
+        for found in validations_of(potential, checksum)
+        for errors in found.errors
+        if not errors.group and errors.n
+    )
+
+
 def known_error(potential: str, checksum: str, kind: str, key: str) -> str:
     """What to print beside a value: "MAE 12 GPa on 71 elements"; empty if unknown.
 
@@ -232,16 +242,26 @@ def known_error(potential: str, checksum: str, kind: str, key: str) -> str:
         key: of the quantity.
     """
     for found in validations_of(potential, checksum):
-        wanted = reference_set(found.reference_set)
-        if wanted.how.kind != kind:
+        if reference_set(found.reference_set).how.kind != kind:
             continue
         for errors in found.errors:
             if errors.key == key and not errors.group and errors.n:
-                return (
-                    f"MAE {errors.mean_absolute:.2g} {errors.unit} on {errors.n} "
-                    f"structures ({wanted.title}, {wanted.level})"
-                )
+                return _in_words(found, errors)
     return ""
+
+
+def _in_words(found: Validation, errors: Errors) -> str:
+    title = reference_set(found.reference_set).title
+    title = title[0].lower() + title[1:]
+    words = (
+        f"MAE {errors.mean_absolute:.2g} {errors.unit} on {errors.n} of {title} "
+        f"({found.level})"
+    )
+    if errors.failed:
+        words += f", {errors.failed} without a number"
+    if errors.published is not None:
+        words += f"; published {errors.published:g} ({errors.published_source})"
+    return words + "."
 
 
 @cache
