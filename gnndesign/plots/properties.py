@@ -12,6 +12,10 @@ from gnndesign.properties.base import Result
 
 _HOMES: Mapping[str, str] = {
     "EquationOfStateResult": "mechanics:equation_of_state",
+    "ElasticityResult": "elastic:elasticity",
+    "DiffractionResult": "crystals:diffraction",
+    "StructureSummaryResult": "crystals:structure_summary",
+    "IntercalationResult": "crystals:intercalation",
 }
 """Name of a result's class, and the function that draws it."""
 

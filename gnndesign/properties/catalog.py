@@ -14,6 +14,10 @@ from gnndesign.properties.plain import from_plain
 _HOMES: Mapping[str, str] = {
     "equation_of_state": "equation_of_state:EquationOfState",
     "dissociation": "dissociation:Dissociation",
+    "elasticity": "elasticity:Elasticity",
+    "diffraction": "diffraction:Diffraction",
+    "structure_summary": "structure_summary:StructureSummary",
+    "intercalation": "intercalation:Intercalation",
 }
 """Kind, and where its class is; imported when it is asked for."""
 
