@@ -14,6 +14,7 @@ from gnndesign.properties.plain import from_plain
 _HOMES: Mapping[str, str] = {
     "equation_of_state": "equation_of_state:EquationOfState",
     "phonons": "phonons:Phonons",
+    "follow_mode": "follow_mode:FollowMode",
     "molecular_vibrations": "molecular_vibrations:MolecularVibrations",
 }
 """Kind, and where its class is; imported when it is asked for."""

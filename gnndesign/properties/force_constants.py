@@ -36,6 +36,7 @@ class ForceConstants:
         primitive: the primitive cell, whose phonons these are.
         values: (n_primitive, n_supercell, 3, 3) Φ in eV/Å², between the atoms of the
             primitive cell and all atoms of the supercell, both in phonopy's order.
+        energy_per_atom: eV, of the crystal without displacements.
         residual_force: eV/Å, the longest force in the supercell without displacements;
             it was subtracted.
         n_displacements: number of displaced supercells.
@@ -47,6 +48,7 @@ class ForceConstants:
     primitive_matrix: Float[np.ndarray, "3 3"]
     primitive: ase.Atoms
     values: Float[np.ndarray, "n_primitive n_supercell 3 3"]
+    energy_per_atom: float
     residual_force: float
     n_displacements: int
     symprec: float
@@ -142,6 +144,7 @@ def _produced(
         primitive_matrix=np.array(phonon.primitive_matrix.T, dtype=float),
         primitive=from_phonopy(phonon.primitive),
         values=np.array(phonon.force_constants),
+        energy_per_atom=ends[0].energy / len(at_rest),
         residual_force=float(np.linalg.norm(at_rest, axis=1).max()),
         n_displacements=len(displaced),
         symprec=symprec,
