@@ -18,6 +18,9 @@ _HOMES: Mapping[str, str] = {
     "diffraction": "diffraction:Diffraction",
     "structure_summary": "structure_summary:StructureSummary",
     "intercalation": "intercalation:Intercalation",
+    "phonons": "phonons:Phonons",
+    "follow_mode": "follow_mode:FollowMode",
+    "molecular_vibrations": "molecular_vibrations:MolecularVibrations",
 }
 """Kind, and where its class is; imported when it is asked for."""
 
