@@ -13,6 +13,10 @@ from gnndesign.properties.plain import from_plain
 
 _HOMES: Mapping[str, str] = {
     "equation_of_state": "equation_of_state:EquationOfState",
+    "cohesion": "formation:Cohesion",
+    "formation": "formation:Formation",
+    "energy_above_hull": "energy_above_hull:EnergyAboveHull",
+    "point_defects": "defects:PointDefects",
 }
 """Kind, and where its class is; imported when it is asked for."""
 
