@@ -20,3 +20,6 @@ EV_PER_A3_TO_GPA = ELEMENTARY_CHARGE_C * 1e30 * 1e-9
 
 FS = 1e-15 * math.sqrt(ELEMENTARY_CHARGE_C / ATOMIC_MASS_KG) * 1e10
 """One femtosecond in Å sqrt(amu/eV), the time unit in which F = m a holds."""
+
+EV_PER_A2_TO_J_PER_M2 = ELEMENTARY_CHARGE_C * 1e20
+"""Multiply a surface energy in eV/Å² by this to have J/m² (16.02176634)."""

@@ -17,6 +17,9 @@ _HOMES: Mapping[str, str] = {
     "formation": "formation:Formation",
     "energy_above_hull": "energy_above_hull:EnergyAboveHull",
     "point_defects": "defects:PointDefects",
+    "surfaces": "surfaces:Surfaces",
+    "adsorption": "adsorption:Adsorption",
+    "adhesion": "adhesion:Adhesion",
 }
 """Kind, and where its class is; imported when it is asked for."""
 
