@@ -12,6 +12,11 @@ from gnndesign.properties.base import Result
 
 _HOMES: Mapping[str, str] = {
     "EquationOfStateResult": "mechanics:equation_of_state",
+    "HullResult": "energetics:hull",
+    "PointDefectsResult": "energetics:point_defects",
+    "SurfacesResult": "energetics:surfaces",
+    "AdsorptionResult": "energetics:adsorption",
+    "AdhesionResult": "energetics:adhesion",
 }
 """Name of a result's class, and the function that draws it."""
 
