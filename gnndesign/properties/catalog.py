@@ -21,6 +21,13 @@ _HOMES: Mapping[str, str] = {
     "phonons": "phonons:Phonons",
     "follow_mode": "follow_mode:FollowMode",
     "molecular_vibrations": "molecular_vibrations:MolecularVibrations",
+    "cohesion": "formation:Cohesion",
+    "formation": "formation:Formation",
+    "energy_above_hull": "energy_above_hull:EnergyAboveHull",
+    "point_defects": "defects:PointDefects",
+    "surfaces": "surfaces:Surfaces",
+    "adsorption": "adsorption:Adsorption",
+    "adhesion": "adhesion:Adhesion",
 }
 """Kind, and where its class is; imported when it is asked for."""
 
