@@ -12,6 +12,7 @@ from gnndesign.properties.base import Result
 
 _HOMES: Mapping[str, str] = {
     "EquationOfStateResult": "mechanics:equation_of_state",
+    "ReactionPathResult": "paths:reaction_path",
 }
 """Name of a result's class, and the function that draws it."""
 
