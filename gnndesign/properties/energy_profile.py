@@ -88,14 +88,12 @@ class RelaxedBand:
         positions: (n_images, n_atoms, 3) Å, unwrapped.
         ends: of the evaluation of each image, the ends of the path included.
         band: its forces and tangents.
-        max_force: eV/Å, the longest that is left and not held by a constraint.
         n_iterations: evaluations of the band.
     """
 
     positions: Float[np.ndarray, "n_images n_atoms 3"]
     ends: Sequence[End]
     band: Band
-    max_force: float
     n_iterations: int
 
 
@@ -132,7 +130,7 @@ def energy_profile(relaxed: RelaxedBand, notes: Sequence[str]) -> ReactionPathRe
         barrier=float(energies[highest]),
         reverse_barrier=float(energies[highest] - energies[-1]),
         reaction_energy=float(energies[-1]),
-        max_force=relaxed.max_force,
+        max_force=relaxed.band.max_force,
         n_iterations=relaxed.n_iterations,
         notes=tuple(said),
     )

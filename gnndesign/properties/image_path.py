@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 
-from gnndesign.properties.nudged_elastic_band import BandFIRE, nudged
+from gnndesign.properties.nudged_elastic_band import BandSearch, nudged
 
 _REACH = 5.0
 """Å; pairs that are farther apart all along the straight path do not matter."""
@@ -156,7 +156,7 @@ def paired_path(
     """
     pairs = PairDistances.of(atoms, positions)
     positions = positions.copy()
-    fire = BandFIRE()
+    search = BandSearch()
     for _ in range(_MOST_STEPS):
         energies, forces = pairs(positions)
         free = np.einsum("iax,axy->iay", forces, let_through)
@@ -164,5 +164,5 @@ def paired_path(
         pulls = np.einsum("iax,axy->iay", band.forces, let_through)
         if float(np.linalg.norm(pulls, axis=-1).max()) < _CLOSE_ENOUGH:
             break
-        positions[1:-1] += fire.move(pulls)
+        positions[1:-1] += search.move(pulls)
     return positions

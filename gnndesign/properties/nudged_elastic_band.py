@@ -9,9 +9,13 @@ climbing image, which feels no spring and goes uphill along the path:
 
     F_c = F(R_c) - 2 (F(R_c) · τ_c) τ_c
 
-The band follows them by FIRE (E. Bitzek et al., Phys. Rev. Lett. 97, 170201 (2006)),
-all images as one system: the forces are no gradient of anything, so a method that
-trusts energies would not do.
+All images are one system, whose forces F are no gradient of anything, so a method that
+trusts energies, or symmetric second derivatives, would not do. It is brought to rest by
+Anderson's mixing (D. G. Anderson, J. ACM 12, 547 (1965); as in H. F. Walker and P. Ni,
+SIAM J. Numer. Anal. 49, 1715 (2011)), with S and Y the last moves and the falls of the
+forces along them, c the flexibility that the last of them shows:
+
+    γ = argmin |F - Y γ|,    ΔR = S γ + c (F - Y γ)
 """
 
 from __future__ import annotations
@@ -21,10 +25,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-_TIMESTEP, _LONGEST_TIMESTEP = 0.1, 1.0
-_GROW, _SHRINK = 1.1, 0.5
-_PATIENCE = 5
-_MIXING, _LESS_MIXING = 0.1, 0.99
+_REMEMBERED = 8
+"""Moves."""
+_REGULAR = 1e-8
+_FIRST_FLEXIBILITY = 0.02
+"""Å²/eV, of which a stiff bond has less and most else has more."""
+_FIRST_RADIUS, _SMALLEST_RADIUS, _LARGEST_RADIUS = 0.1, 0.01, 0.2
+"""Å, of the longest move of an atom."""
+_GROW, _SHRINK, _GROWN = 1.3, 0.5, 1.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +61,7 @@ def nudged(
     forces: Float[np.ndarray, "n_inner n_atoms 3"],
     *,
     spring: float,
-    climb: bool,
+    climb: bool = True,
 ) -> Band:
     """The forces that bring a band to the path of least energy.
 
@@ -111,42 +119,58 @@ def segment_lengths(
     return np.linalg.norm(np.diff(positions, axis=0), axis=(1, 2))
 
 
-class BandFIRE:
-    """Moves of a band under its forces, as if it had a mass; see the module.
+class BandSearch:
+    """Looks for the place where the forces on a band vanish; see the module.
 
-    Args:
-        longest_move: Å, of any atom in a step.
+    Steps are shortened to a radius, which shrinks where the forces grew. Moves along
+    which no force became smaller say nothing of where it vanishes, and are not learnt.
     """
 
-    def __init__(self, longest_move: float = 0.1) -> None:
-        self._longest_move = longest_move
-        self._velocities: np.ndarray | None = None
-        self._timestep, self._mixing, self._downhill = _TIMESTEP, _MIXING, 0
+    def __init__(self) -> None:
+        self._radius = _FIRST_RADIUS
+        self._moves: list[np.ndarray] = []
+        self._falls: list[np.ndarray] = []
+        self._before: tuple[np.ndarray, np.ndarray] | None = None
 
     def move(
         self, forces: Float[np.ndarray, "n_inner n_atoms 3"]
     ) -> Float[np.ndarray, "n_inner n_atoms 3"]:
         """Å, where to go from where these forces are."""
-        if self._velocities is None:
-            self._velocities = np.zeros_like(forces)
-        velocities = self._velocities
-        if float((velocities * forces).sum()) > 0:
-            speed, strength = np.linalg.norm(velocities), np.linalg.norm(forces)
-            mixing = self._mixing
-            velocities = (1 - mixing) * velocities + mixing * speed / strength * forces
-            self._downhill += 1
-            if self._downhill > _PATIENCE:
-                self._timestep = min(_GROW * self._timestep, _LONGEST_TIMESTEP)
-                self._mixing *= _LESS_MIXING
-        else:
-            velocities = np.zeros_like(forces)
-            self._timestep *= _SHRINK
-            self._mixing, self._downhill = _MIXING, 0
-        velocities = velocities + self._timestep * forces
-        self._velocities = velocities
-        move = self._timestep * velocities
+        here = forces.ravel()
+        if self._before is not None:
+            self._learn(here, *self._before)
+        step = self._step(here)
+        if step @ here <= 0.0:
+            self._moves.clear()
+            self._falls.clear()
+            step = self._step(here)
+        move = step.reshape(forces.shape)
         longest = float(np.linalg.norm(move, axis=-1).max())
-        return move * min(1.0, self._longest_move / max(longest, 1e-30))
+        move = move * min(1.0, self._radius / max(longest, 1e-30))
+        self._before = move.ravel(), here
+        return move
+
+    def _learn(self, here: np.ndarray, move: np.ndarray, before: np.ndarray) -> None:
+        grew = np.linalg.norm(here) > _GROWN * np.linalg.norm(before)
+        radius = self._radius * (_SHRINK if grew else _GROW)
+        self._radius = float(np.clip(radius, _SMALLEST_RADIUS, _LARGEST_RADIUS))
+        fall = before - here
+        lengths = np.linalg.norm(move) * np.linalg.norm(fall)
+        if move @ fall > 1e-8 * lengths:
+            self._moves = [*self._moves, move][-_REMEMBERED:]
+            self._falls = [*self._falls, fall][-_REMEMBERED:]
+
+    def _step(self, here: np.ndarray) -> np.ndarray:
+        if not self._moves:
+            return _FIRST_FLEXIBILITY * here
+        moves, falls = np.stack(self._moves, 1), np.stack(self._falls, 1)
+        last_move, last_fall = moves[:, -1], falls[:, -1]
+        flexibility = (last_move @ last_fall) / (last_fall @ last_fall)
+        gram = falls.T @ falls
+        # Moves that say the same as others must not be told apart by rounding.
+        gram += _REGULAR * np.trace(gram) / len(gram) * np.eye(len(gram))
+        share = np.linalg.solve(gram, falls.T @ here)
+        return flexibility * (here - falls @ share) + moves @ share
 
 
 def _dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ from gnndesign.properties.image_path import (
     straight_path,
 )
 from gnndesign.properties.nudged_elastic_band import (
-    BandFIRE,
+    BandSearch,
     nudged,
 )
 from gnndesign.properties.work import Relaxing, evaluated
@@ -72,7 +72,7 @@ class ReactionPath(Property[ReactionPathResult]):
     end: ase.Atoms
     n_images: int = 7
     climb: bool = True
-    max_force: float = 0.05
+    max_force: float = 0.02
     max_iterations: int = 500
     spring: float = 0.1
     relaxing: Relaxing | None = field(default_factory=lambda: Relaxing(cell=None))
@@ -126,13 +126,11 @@ class ReactionPath(Property[ReactionPathResult]):
         if self.relaxing is not None:
             ends = yield from self.relaxing.steps([start, end], "end point")
             start, end = ends[0].atoms, ends[1].atoms
-        positions, let_through = self._first_path(start, end)
-        band = yield from self._converged(start, positions, let_through)
+        band = yield from self._converged(start, self._first_path(start, end))
         return energy_profile(band, notes)
 
-    def _first_path(
-        self, start: ase.Atoms, end: ase.Atoms
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _first_path(self, start: ase.Atoms, end: ase.Atoms) -> np.ndarray:
+        """(n_images + 2, n_atoms, 3) Å."""
         freedom = Freedom.of(start)
         let_through = np.einsum("aji,ajk->aik", freedom.frames, freedom.frames)
         free = all(isinstance(entry, FixCom) for entry in start.constraints)
@@ -155,13 +153,11 @@ class ReactionPath(Property[ReactionPathResult]):
         positions = straight_path(start.positions, kept, self.n_images)
         if self.pair_potential:
             positions = paired_path(start, positions, let_through)
-        return positions, let_through
+        return positions
 
-    def _converged(
-        self, start: ase.Atoms, positions: np.ndarray, let_through: np.ndarray
-    ) -> Steps[RelaxedBand]:
+    def _converged(self, start: ase.Atoms, positions: np.ndarray) -> Steps[RelaxedBand]:
         """Move the band until nothing pulls on it."""
-        fire = BandFIRE()
+        search = BandSearch()
         images = [_image(start, place) for place in positions]
         ends = yield from evaluated([images[0], images[-1]], "end of the path")
         climbs = False
@@ -171,22 +167,20 @@ class ReactionPath(Property[ReactionPathResult]):
             found = yield from evaluated(inner, "image")
             along = [ends[0], *found, ends[1]]
             energies = np.array([end.energy for end in along])
+            # These, and so the tangents, have lost what the constraints take.
             forces = np.stack([end.forces for end in found])
             band = nudged(positions, energies, forces, spring=self.spring, climb=climbs)
-            pulls = np.einsum("iax,axy->iay", band.forces, let_through)
-            max_force = float(np.linalg.norm(pulls, axis=-1).max())
+            if self.climb and not climbs and band.max_force < _CLIMB_BELOW:
+                climbs = True
+                band = nudged(positions, energies, forces, spring=self.spring)
+            max_force = band.max_force
             least = min(least, max_force)
-            if max_force <= self.max_force and climbs == self.climb:
+            if max_force <= self.max_force:
                 return RelaxedBand(
-                    positions=positions,
-                    ends=along,
-                    band=band,
-                    max_force=max_force,
-                    n_iterations=iteration,
+                    positions=positions, ends=along, band=band, n_iterations=iteration
                 )
-            climbs = self.climb and (climbs or max_force < _CLIMB_BELOW)
             positions = positions.copy()
-            positions[1:-1] += fire.move(pulls)
+            positions[1:-1] += search.move(band.forces)
         raise ConvergenceError(
             f"The path did not converge: the longest force of the band is "
             f"{max_force:.3g} eV/Å after {self.max_iterations} iterations (it was "

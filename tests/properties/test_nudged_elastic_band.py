@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gnndesign.properties.nudged_elastic_band import (
-    BandFIRE,
+    BandSearch,
     improved_tangents,
     nudged,
 )
@@ -34,13 +34,13 @@ def relaxed_band(n_inner, climb):
     ends = np.array([(*FIRST_MINIMUM, 0.0), (*LAST_MINIMUM, 0.0)])
     fractions = np.linspace(0, 1, n_inner + 2)[:, None]
     positions = (ends[0] + fractions * (ends[1] - ends[0]))[:, None]
-    fire = BandFIRE(longest_move=0.05)
+    search = BandSearch()
     for _ in range(2000):
         energies, forces = surface(positions)
         band = nudged(positions, energies, forces[1:-1], spring=1.0, climb=climb)
         if band.max_force < 1e-3:
             return positions, energies, band
-        positions[1:-1] += fire.move(band.forces)
+        positions[1:-1] += search.move(band.forces)
     raise AssertionError("the band did not come to rest")
 
 
