@@ -21,6 +21,7 @@ _HOMES: Mapping[str, str] = {
     "SurfacesResult": "energetics:surfaces",
     "AdsorptionResult": "energetics:adsorption",
     "AdhesionResult": "energetics:adhesion",
+    "ReactionPathResult": "paths:reaction_path",
 }
 """Name of a result's class, and the function that draws it."""
 

@@ -28,6 +28,7 @@ _HOMES: Mapping[str, str] = {
     "surfaces": "surfaces:Surfaces",
     "adsorption": "adsorption:Adsorption",
     "adhesion": "adhesion:Adhesion",
+    "reaction_path": "reaction_path:ReactionPath",
 }
 """Kind, and where its class is; imported when it is asked for."""
 
