@@ -279,9 +279,7 @@ def _tuples(value: Any) -> Any:
     return value
 
 
-_SWITCH: dict[str, bool] = dict.fromkeys(("yes", "true", "on"), True) | dict.fromkeys(
-    ("no", "false", "off"), False
-)
+_SWITCH = {"yes": True, "true": True, "no": False, "false": False}
 _PARSERS: dict[FieldKind, Callable[[str], Any]] = {
     FieldKind.SWITCH: lambda text: _SWITCH[text.lower()],
     FieldKind.GROUP: lambda text: _SWITCH[text.lower()],
