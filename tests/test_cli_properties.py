@@ -107,4 +107,4 @@ def test_what_there_is_is_listed(capsys):
     output = capsys.readouterr().out
     (line,) = [row for row in output.splitlines() if " at_each.cell " in row]
     assert "constant_volume" in line
-    assert "isotropic, constant_volume, full" in line
+    assert "isotropic, constant_volume, full, none" in line

@@ -206,7 +206,8 @@ def _list(kinds: Sequence[str]) -> int:
             kind,
             each.name,
             each.default_text or "-",
-            ", ".join(each.choices) or str(each.kind),
+            (", ".join(each.choices) or str(each.kind))
+            + (", none" if each.optional else ""),
             each.doc,
         )
         for kind in kinds

@@ -29,6 +29,8 @@ from gnndesign.structures.files import load_structure, load_structures
 NONE = "none"
 """How None is typed."""
 
+_UNITS = ("GPa", "K", "THz", "ps", "fs", "meV", "nm", "degrees")
+
 
 class FieldKind(StrEnum):
     """What a field holds."""
@@ -73,8 +75,10 @@ class Field:
 
     @property
     def label(self) -> str:
-        """The last part of its name in words, such as "Max force"."""
-        words = self.name.rpartition(".")[2].replace("_", " ")
+        """The last part of its name in words: "Max force", "Pressure (GPa)"."""
+        words, _, last = self.name.rpartition(".")[2].rpartition("_")
+        words = f"{words} ({last})" if last in _UNITS else f"{words} {last}".strip()
+        words = words.replace("_", " ")
         return words[:1].upper() + words[1:]
 
     @property

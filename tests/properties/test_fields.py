@@ -95,6 +95,8 @@ def test_types_become_kinds_of_fields():
     assert relaxing["relaxing.cell"].choices == ("isotropic", "constant_volume", "full")
     assert relaxing["relaxing.cell"].optional
     assert relaxing["relaxing.fix_symmetry"].default_text == "no"
+    assert relaxing["relaxing.fix_symmetry"].label == "Fix symmetry"
+    assert relaxing["relaxing.pressure_GPa"].label == "Pressure (GPa)"
 
 
 def test_text_becomes_values(tmp_path):
