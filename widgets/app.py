@@ -37,7 +37,8 @@ _TABS = (
 
 _NARROW_TABS = """<style>
 .gnndesign-tabs.jupyter-widgets > .lm-TabBar .lm-TabBar-tab {
-    flex: 0 1 auto; min-width: 0; padding: 0 4px; font-size: 12px;
+    flex: 0 1 auto; min-width: 0; padding: 0 2px; font-size: 11px;
+    letter-spacing: -0.2px;
 }
 </style>"""
 """As wide as their titles, so that all can be read."""
