@@ -51,7 +51,7 @@ def test_properties_of_all_structures_of_all_files(capsys):
     output = capsys.readouterr()
     header, *rows = output.out.splitlines()
     assert header.split("  ")[0] == "structure"
-    assert "published error" not in header
+    assert "error of" not in header
     assert len(rows) == 3 * 4
     wanted = compute(
         EquationOfState(n_points=5, relaxing=Relaxing(max_force=0.002)),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gnndesign.properties.base import Result
 from gnndesign.properties.outcomes import Outcome
 from gnndesign.properties.table import (
+    error_text,
     number_text,
-    published_error,
     quantities_of,
     quantity_text,
     title_of,
@@ -31,20 +31,25 @@ def outcome_html(outcome: Outcome[Any]) -> str:
     """All quantities of an outcome, or why there are none."""
     if outcome.result is None:
         return f"<div>{html.escape(outcome.message)}</div>"
-    return result_html(outcome.result, outcome.potential)
+    return result_html(outcome.result, lambda key: error_text(outcome, key))
 
 
-def result_html(result: Result, potential: str = "") -> str:
-    """Quantities with units, the potential's published error, and the notes."""
+def result_html(result: Result, error: Callable[[str], str] | None = None) -> str:
+    """Quantities with units, and the notes.
+
+    Args:
+        result: of a property.
+        error: what is known of the potential's error, by the key of a quantity.
+    """
     rows: list[list[str]] = [
         [
             each.name,
             f"{number_text(each.value)} {each.unit}".rstrip(),
-            published_error(potential, each.key) or "",
+            "" if error is None else error(each.key),
         ]
         for each in result.quantities()
     ]
-    head = ["Quantity", "Value", "Published error"]
+    head = ["Quantity", "Value", "Error of the potential"]
     if not any(row[-1] for row in rows):
         head, rows = head[:-1], [row[:-1] for row in rows]
     return table(head, rows) + _paragraphs(result.notes)

@@ -24,7 +24,7 @@ from gnndesign.plots.properties import can_draw, draw
 from gnndesign.properties.base import Property
 from gnndesign.properties.catalog import PROPERTIES
 from gnndesign.properties.export import save_outcomes
-from gnndesign.properties.fields import property_from_text
+from gnndesign.properties.from_text import property_from_text
 from gnndesign.properties.outcomes import Outcome
 from gnndesign.properties.table import title_of
 from gnndesign.structures.files import load_structures

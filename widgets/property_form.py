@@ -15,8 +15,8 @@ from gnndesign.properties.fields import (
     Field,
     FieldKind,
     fields_of,
-    property_from_text,
 )
+from gnndesign.properties.from_text import property_from_text
 from gnndesign_widgets.controls import Message, labeled
 from gnndesign_widgets.properties import PropertiesModel
 

@@ -23,6 +23,7 @@ from gnndesign.cli import (
     relax,
     search,
     train,
+    validate,
 )
 from gnndesign.cli.output import DONE, INTERRUPTED, UNUSABLE
 from gnndesign.errors import GNNDesignError
@@ -55,7 +56,10 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", required=True, metavar="COMMAND", parser_class=_Parser
     )
-    every = (relax, md, properties, train, search, export, info, jobs, prepare)
+    every = (
+        *(relax, md, properties, train, search),
+        *(validate, export, info, jobs, prepare),
+    )
     for command in every:
         command.add_parser(commands)
     return parser

@@ -111,7 +111,8 @@ def run(options: Namespace) -> int:
 
 def _properties(kinds: Sequence[str], settings: Sequence[str]) -> list[Property[Any]]:
     from gnndesign.properties.catalog import PROPERTIES, property_class
-    from gnndesign.properties.fields import flat_fields, property_from_text
+    from gnndesign.properties.fields import flat_fields
+    from gnndesign.properties.from_text import property_from_text
 
     if not kinds:
         raise ParameterError(
@@ -162,7 +163,7 @@ def _report(
 ) -> int:
     from gnndesign.properties.export import save_outcomes
     from gnndesign.properties.outcomes import PropertyStatus
-    from gnndesign.properties.table import number_text, published_error, quantities_of
+    from gnndesign.properties.table import error_text, number_text, quantities_of
 
     rows: list[list[str]] = []
     for outcome in outcomes:
@@ -172,12 +173,12 @@ def _report(
             note(f"{head[0]}, {outcome.kind}: {outcome.message}")
             rows.append([*head, "-", "-", "-", "-", status])
         for each in quantities_of(outcome):
-            error = published_error(outcome.potential, each.key) or "-"
+            error = error_text(outcome, each.key) or "-"
             number = number_text(each.value)
             rows.append([*head, each.name, number, each.unit or "-", error, status])
         for said in () if outcome.result is None else outcome.result.notes:
             note(f"{head[0]}, {outcome.kind}: {said}")
-    header = [*_HEADER[:-1], "published error", _HEADER[-1]]
+    header = [*_HEADER[:-1], "error of the potential", _HEADER[-1]]
     if all(row[-2] == "-" for row in rows):
         header, rows = list(_HEADER), [[*row[:-2], row[-1]] for row in rows]
     write_table(header, rows)

@@ -13,6 +13,7 @@ from gnndesign.properties.plain import from_plain
 
 _HOMES: Mapping[str, str] = {
     "equation_of_state": "equation_of_state:EquationOfState",
+    "dissociation": "dissociation:Dissociation",
 }
 """Kind, and where its class is; imported when it is asked for."""
 

@@ -1,4 +1,4 @@
-"""The parameters of a property as the fields of a form, and from text to parameters.
+"""The parameters of a property as the fields of a form; what is typed is text.
 
 A field's name has dots where one dataclass is in another: "relaxing.max_force". What a
 person types, in a panel or on the command line, is text: "0.01", "full", "none", a path
@@ -10,10 +10,9 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from dataclasses import Field as DataclassField
-from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
 from types import NoneType, UnionType
@@ -22,8 +21,6 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 import ase
 
 from gnndesign.errors import ParameterError
-from gnndesign.properties.base import Property
-from gnndesign.properties.catalog import property_class
 from gnndesign.structures.files import load_structure, load_structures
 
 NONE = "none"
@@ -44,6 +41,7 @@ class FieldKind(StrEnum):
     STRUCTURES = "structures from a file"
     GROUP = "group"
     """Fields of their own."""
+    LIST = "list, such as 1, 2, 3"
     JSON = "JSON"
 
 
@@ -59,6 +57,7 @@ class Field:
         optional: whether it may be None.
         doc: what it means, from the docstring of the class.
         choices: of a CHOICE; text.
+        item: what a LIST holds: int, float or str.
         group: class of a GROUP.
         fields: of a GROUP, with the defaults of its default.
     """
@@ -70,6 +69,7 @@ class Field:
     optional: bool
     doc: str
     choices: tuple[str, ...] = ()
+    item: type | None = None
     group: type | None = None
     fields: tuple[Field, ...] = ()
 
@@ -90,7 +90,9 @@ class Field:
             return NONE
         if self.kind in (FieldKind.SWITCH, FieldKind.GROUP):
             return "yes" if self.default else "no"
-        if self.kind is FieldKind.JSON:
+        if self.kind is FieldKind.LIST:
+            return ", ".join(map(str, self.default))
+        if self.kind is FieldKind.JSON and not isinstance(self.default, str):
             return json.dumps(self.default, default=str)
         return str(self.default)
 
@@ -104,9 +106,14 @@ class Field:
         text = text.strip()
         if self.optional and text.lower() in (NONE, ""):
             return None
+        if self.required and not text:
+            raise ParameterError(f"Wanted {self.name}: {self.doc}")
         try:
             if self.choices:
                 return self.choices[self.choices.index(text)]
+            if self.item is not None:
+                words = text.strip("[]()").split(",")
+                return tuple(self.item(word.strip()) for word in words if word.strip())
             return _PARSERS[self.kind](text)
         except (ValueError, KeyError) as error:
             none = f", or '{NONE}'" if self.optional else ""
@@ -125,62 +132,6 @@ def fields_of(parameters: type) -> tuple[Field, ...]:
 def flat_fields(parameters: type) -> dict[str, Field]:
     """All fields by name, those of groups too."""
     return {each.name: each for each in _flat(fields_of(parameters))}
-
-
-def property_from_text(kind: str, texts: Mapping[str, str]) -> Property[Any]:
-    """A property from what was typed.
-
-    Args:
-        kind: in `PROPERTIES`.
-        texts: by the name of a field; what is left out has its default. A group is
-            "none" or "yes", or made by naming one of its fields.
-
-    Raises:
-        ParameterError: no such field, or what was typed makes no sense.
-        StructureError: a file cannot be read.
-    """
-    wanted = property_class(kind)
-    known = flat_fields(wanted)
-    for name in texts:
-        if name not in known:
-            close = get_close_matches(name, known, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ParameterError(
-                f"Wanted a parameter of '{kind}' ({', '.join(known)}), got {name!r}."
-                f"{hint}"
-            )
-    return wanted(**_typed(fields_of(wanted), texts))
-
-
-def _typed(own: tuple[Field, ...], texts: Mapping[str, str]) -> dict[str, Any]:
-    """The values of fields, by the names of the attributes, that differ by text."""
-    values: dict[str, Any] = {}
-    for each in own:
-        name = each.name.rpartition(".")[2]
-        if each.group is not None:
-            if _is_touched(each, texts):
-                values[name] = _group(each, texts)
-        elif each.name in texts:
-            values[name] = each.parse(texts[each.name])
-        if each.required and name not in values:
-            raise ParameterError(f"Wanted {each.name}: {each.doc}")
-    return values
-
-
-def _is_touched(group: Field, texts: Mapping[str, str]) -> bool:
-    return any(
-        name == group.name or name.startswith(f"{group.name}.") for name in texts
-    )
-
-
-def _group(group: Field, texts: Mapping[str, str]) -> Any:
-    assert group.group is not None
-    if group.name in texts and not group.parse(texts[group.name]):
-        return None
-    values = _typed(group.fields, texts)
-    if group.default is not None:
-        return replace(group.default, **values)
-    return group.group(**values)
 
 
 def _flat(own: tuple[Field, ...]) -> Iterator[Field]:
@@ -209,6 +160,7 @@ def _fields(parameters: type, instance: object, prefix: str) -> Iterator[Field]:
             optional=optional,
             doc=docs.get(each.name, ""),
             choices=choices,
+            item=get_args(inner)[0] if kind is FieldKind.LIST else None,
             group=group,
             fields=()
             if group is None
@@ -241,17 +193,24 @@ def _kind(hint: Any) -> tuple[FieldKind, bool, Any]:
     if len(rest) != 1:
         return FieldKind.JSON, optional, hint
     (inner,) = rest
-    if inner in _SIMPLE:
-        return _SIMPLE[inner], optional, inner
-    if get_origin(inner) is Literal and all(
-        isinstance(a, str) for a in get_args(inner)
-    ):
-        return FieldKind.CHOICE, optional, inner
-    if isinstance(inner, type) and is_dataclass(inner):
-        return FieldKind.GROUP, optional, inner
-    if ase.Atoms in get_args(inner) and get_origin(inner) is not dict:
-        return FieldKind.STRUCTURES, optional, inner
-    return FieldKind.JSON, optional, inner
+    return _kind_of(inner), optional, inner
+
+
+def _kind_of(hint: Any) -> FieldKind:
+    arguments = {each for each in get_args(hint) if each is not Ellipsis}
+    kind = FieldKind.JSON
+    if hint in _SIMPLE:
+        kind = _SIMPLE[hint]
+    elif isinstance(hint, type) and is_dataclass(hint):
+        kind = FieldKind.GROUP
+    elif get_origin(hint) is Literal and all(isinstance(a, str) for a in arguments):
+        kind = FieldKind.CHOICE
+    elif get_origin(hint) in (tuple, Sequence) and len(arguments) == 1:
+        if arguments == {ase.Atoms}:
+            kind = FieldKind.STRUCTURES
+        elif arguments <= {int, float, str}:
+            kind = FieldKind.LIST
+    return kind
 
 
 def attribute_docs(parameters: type) -> dict[str, str]:
@@ -277,6 +236,16 @@ def attribute_docs(parameters: type) -> dict[str, str]:
     return found
 
 
+def _json(text: str) -> Any:
+    """JSON, also without the outer brackets; a lone word is text."""
+    if re.fullmatch(r"[A-Za-z]\w*", text):
+        return text
+    try:
+        return _tuples(json.loads(text))
+    except ValueError:
+        return _tuples(json.loads(f"[{text}]"))
+
+
 def _tuples(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_tuples(item) for item in cast("list[Any]", value))
@@ -293,5 +262,5 @@ _PARSERS: dict[FieldKind, Callable[[str], Any]] = {
     FieldKind.CHOICE: str,
     FieldKind.STRUCTURE: load_structure,
     FieldKind.STRUCTURES: lambda text: tuple(load_structures(text)),
-    FieldKind.JSON: lambda text: _tuples(json.loads(text)),
+    FieldKind.JSON: _json,
 }

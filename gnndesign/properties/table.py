@@ -9,6 +9,7 @@ from typing import Any
 from gnndesign.properties.base import Quantity, Result
 from gnndesign.properties.catalog import property_class
 from gnndesign.properties.outcomes import Outcome
+from gnndesign.properties.validation import known_error
 
 
 def number_text(value: float) -> str:
@@ -26,10 +27,9 @@ def column_title(quantity: Quantity) -> str:
     return f"{quantity.name} ({quantity.unit})" if quantity.unit else quantity.name
 
 
-def published_error(potential: str, key: str) -> str | None:
-    """How far this potential is off for a quantity, as far as that is known."""
-    del potential, key
-    return None
+def error_text(outcome: Outcome[Any], key: str) -> str:
+    """How far this potential is off for a quantity, where that was measured."""
+    return known_error(outcome.potential, outcome.checksum, outcome.kind, key)
 
 
 def title_of(kind: str) -> str:

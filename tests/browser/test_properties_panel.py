@@ -44,7 +44,7 @@ def test_an_equation_of_state_is_run_looked_at_found_again_and_exported(
 
     # Water has no volume: its row says so, and shows the molecule when it is chosen.
     desk.turn_to("Structure")
-    desk.choose("Build", "Molecule")
+    desk.choose("Build", "Molecule of the G2 set")
     desk.press("Build")
     desk.turn_to("Properties")
     desk.press("Run")

@@ -1,5 +1,4 @@
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,8 +14,8 @@ from gnndesign.properties.fields import (
     FieldKind,
     fields_of,
     flat_fields,
-    property_from_text,
 )
+from gnndesign.properties.from_text import property_from_text
 from gnndesign.properties.plain import to_plain
 from gnndesign.properties.work import Relaxing
 
@@ -30,6 +29,9 @@ class Parameters:
             of the same atoms.
         first, second: places of atoms.
         mesh: points along each axis.
+        sites: names of them.
+        radiation: name, or wavelength in Å.
+        supercell: three numbers, or nine.
         way: how.
 
     After the section: nothing.
@@ -39,6 +41,9 @@ class Parameters:
     first: int = 0
     second: int | None = None
     mesh: tuple[int, int, int] | None = (4, 4, 4)
+    sites: tuple[str, ...] = ("top", "hollow")
+    radiation: str | float = "CuKa"
+    supercell: Sequence[int] | Sequence[Sequence[int]] | None = None
     way: Literal["short", "long"] = "short"
     energies: Mapping[str, float] = field(default_factory=dict)
     others: tuple[ase.Atoms, ...] = ()
@@ -78,7 +83,10 @@ def test_types_become_kinds_of_fields():
         "end": (FieldKind.STRUCTURE, False),
         "first": (FieldKind.INTEGER, False),
         "second": (FieldKind.INTEGER, True),
-        "mesh": (FieldKind.JSON, True),
+        "mesh": (FieldKind.LIST, True),
+        "sites": (FieldKind.LIST, False),
+        "radiation": (FieldKind.JSON, False),
+        "supercell": (FieldKind.JSON, True),
         "way": (FieldKind.CHOICE, False),
         "energies": (FieldKind.JSON, False),
         "others": (FieldKind.STRUCTURES, False),
@@ -89,7 +97,8 @@ def test_types_become_kinds_of_fields():
     assert by_name["first"].doc == by_name["second"].doc == "places of atoms."
     assert by_name["way"].choices == ("short", "long")
     assert by_name["way"].doc == "how."
-    assert by_name["mesh"].default_text == "[4, 4, 4]"
+    assert by_name["mesh"].default_text == "4, 4, 4"
+    assert by_name["radiation"].default_text == "CuKa"
     assert by_name["second"].default_text == "none"
     relaxing = {each.name: each for each in by_name["relaxing"].fields}
     assert relaxing["relaxing.cell"].choices == ("isotropic", "constant_volume", "full")
@@ -103,7 +112,14 @@ def test_text_becomes_values(tmp_path):
     known = flat_fields(Parameters)
     assert known["first"].parse(" 3 ") == 3
     assert known["second"].parse("none") is None
-    assert known["mesh"].parse("[2, 2, 1]") == (2, 2, 1)
+    assert known["mesh"].parse("[2, 2, 1]") == known["mesh"].parse("2,2,1") == (2, 2, 1)
+    assert known["mesh"].parse("none") is None
+    assert known["sites"].parse("top, bridge") == ("top", "bridge")
+    assert known["sites"].parse("") == ()
+    assert known["radiation"].parse("MoKa") == "MoKa"
+    assert known["radiation"].parse("1.54") == 1.54
+    assert known["supercell"].parse("2, 2, 1") == (2, 2, 1)
+    assert known["supercell"].parse("[[2, 0], [0, 2]]") == ((2, 0), (0, 2))
     assert known["energies"].parse('{"Cu": -3.7}') == {"Cu": -3.7}
     assert known["relaxing.fix_symmetry"].parse("Yes") is True
     ase.io.write(tmp_path / "two.xyz", [bulk("Cu"), bulk("Ar")])
@@ -114,7 +130,9 @@ def test_text_becomes_values(tmp_path):
     for name, text, words in (
         ("first", "1.5", "whole number"),
         ("way", "lang", "short, long"),
-        ("mesh", "4 4 4", "JSON, or 'none'"),
+        ("mesh", "4 4 4", "list, .*, or 'none'"),
+        ("energies", '{"Cu"', "JSON"),
+        ("end", "", "Wanted end: where the path ends"),
         ("relaxing.fix_symmetry", "perhaps", "yes or no"),
     ):
         with pytest.raises(ParameterError, match=words):
@@ -147,9 +165,3 @@ def test_text_that_makes_no_property_is_refused_with_the_reason():
             property_from_text("equation_of_state", texts)
     with pytest.raises(ParameterError, match="Wanted a property"):
         property_from_text("equation", {})
-
-
-def test_json_of_a_default_can_be_read_back():
-    for each in fields_of(Parameters):
-        if each.kind is FieldKind.JSON:
-            json.loads(each.default_text)
