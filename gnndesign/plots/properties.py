@@ -16,6 +16,12 @@ _HOMES: Mapping[str, str] = {
     "DiffractionResult": "crystals:diffraction",
     "StructureSummaryResult": "crystals:structure_summary",
     "IntercalationResult": "crystals:intercalation",
+    "HullResult": "energetics:hull",
+    "PointDefectsResult": "energetics:point_defects",
+    "SurfacesResult": "energetics:surfaces",
+    "AdsorptionResult": "energetics:adsorption",
+    "AdhesionResult": "energetics:adhesion",
+    "ReactionPathResult": "paths:reaction_path",
 }
 """Name of a result's class, and the function that draws it."""
 

@@ -64,17 +64,17 @@ class ElasticityResult:
     notes: tuple[str, ...] = ()
 
     @property
-    def bulk_modulus_GPa(self) -> float:  # noqa: N802 - a unit
+    def bulk_modulus_GPa(self) -> float:
         """Hill's average; NaN if unstable, as all the others."""
         return self.moduli.bulk_hill_GPa
 
     @property
-    def shear_modulus_GPa(self) -> float:  # noqa: N802 - a unit
+    def shear_modulus_GPa(self) -> float:
         """Hill's average."""
         return self.moduli.shear_hill_GPa
 
     @property
-    def young_modulus_GPa(self) -> float:  # noqa: N802 - a unit
+    def young_modulus_GPa(self) -> float:
         """Of Hill's averages."""
         return self.moduli.young_GPa
 
@@ -88,7 +88,7 @@ class ElasticityResult:
         """Of Ranganathan and Ostoja-Starzewski; 0 if isotropic."""
         return self.moduli.universal_anisotropy
 
-    def young_modulus_GPa_along(  # noqa: N802 - a unit
+    def young_modulus_GPa_along(
         self, directions: Real[np.ndarray, "*n 3"]
     ) -> Float[np.ndarray, "*n"]:
         """(...) GPa of a pull along directions (..., 3) in the frame of `atoms`.
