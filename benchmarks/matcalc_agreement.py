@@ -9,13 +9,13 @@ in the same orientation by the same amounts.
 
 The claim: K and G of Voigt, Reuss and Hill, B0, and C_V at 300 K agree within 1 % for
 every crystal of which both have a number, or are explained; and ours takes at most half
-the time for all of them in one run. (Our phonons alone take longer than MatCalc's: they
-come with bands along the standard path, a density of states and modes.) "explained" is for elastic moduli alone: our own stresses, turned and fitted as
-MatCalc does it, give its number within 1 %. What is different:
+the time for all of them in one run. "explained" is for elastic moduli alone: our own
+stresses, turned and fitted as MatCalc does it, give its number within 1 %. What is
+different:
 
 - MatCalc strains by the upper triangular deformation gradient, which turns the crystal
   too, and takes the Cauchy stress of the turned crystal for that of the strain. With
-  shears of 6 % that is up to 3 % of G. Ours stretches only: stress and strain are in one
+  shears of 6 % that is up to 2 % of G here. Ours stretches only: stress and strain are in one
   frame, and the tensor of a crystal keeps its symmetry.
 - MatCalc takes the slope of a straight line through these stresses. Ours with `degree=2`
   has the same slope and is what is compared. By default ours puts cubic polynomials
@@ -24,7 +24,8 @@ MatCalc does it, give its number within 1 %. What is different:
 - With a largest force of 0.002 eV/Å on both sides, soft crystals differed by up to 3 %
   between the two, and each from itself at 0.0005 eV/Å, which is taken here.
 - Ours gives no number where the polynomials miss the stresses by a tenth, a relaxation
-  does not converge or a crystal is unstable ("ours" is then the reason).
+  does not converge or a crystal is unstable ("ours" is then the reason). MatCalc gives
+  averages then, too: a negative shear modulus of ReN2.
 """
 
 from __future__ import annotations
