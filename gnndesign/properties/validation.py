@@ -349,6 +349,8 @@ def _compare(
         if target.key not in reference.values:
             continue
         value = values.get(target.key, math.nan)
+        if target.of_cell:
+            value *= len(reference.atoms)
         yield Comparison(
             name=reference.name,
             formula=outcome.formula,
