@@ -13,7 +13,17 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
-from gnndesign.cli import export, info, jobs, md, prepare, relax, search, train
+from gnndesign.cli import (
+    export,
+    info,
+    jobs,
+    md,
+    prepare,
+    relax,
+    search,
+    train,
+    validate,
+)
 from gnndesign.cli.output import DONE, INTERRUPTED, UNUSABLE
 from gnndesign.errors import GNNDesignError
 
@@ -45,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", required=True, metavar="COMMAND", parser_class=_Parser
     )
-    for command in (relax, md, train, search, export, info, jobs, prepare):
+    for command in (relax, md, train, search, validate, export, info, jobs, prepare):
         command.add_parser(commands)
     return parser
 

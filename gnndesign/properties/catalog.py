@@ -20,6 +20,7 @@ _HOMES: Mapping[str, str] = {
     "surfaces": "surfaces:Surfaces",
     "adsorption": "adsorption:Adsorption",
     "adhesion": "adhesion:Adhesion",
+    "dissociation": "dissociation:Dissociation",
 }
 """Kind, and where its class is; imported when it is asked for."""
 

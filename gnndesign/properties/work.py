@@ -97,7 +97,12 @@ class Relaxing:
 
 def not_converged(end: End, what: str, max_force: float) -> ConvergenceError:
     """What to raise of a relaxation that did not get there."""
-    if end.status is Status.STEP_LIMIT:
+    if end.status is Status.STEP_LIMIT and end.max_force <= max_force:
+        reason = (
+            f"the atoms are at rest, but after {end.steps} steps the cell is not; "
+            "allow more steps or a larger force"
+        )
+    elif end.status is Status.STEP_LIMIT:
         reason = (
             f"the largest force is {end.max_force:.3g} eV/Å after {end.steps} steps, "
             f"wanted {max_force:.3g}; allow more steps or a larger force"

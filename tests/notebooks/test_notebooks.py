@@ -120,3 +120,12 @@ def test_the_notebook_of_symmetries_runs(run: Callable[..., dict[str, Any]]):
     assert (names["change"][far] == 1e-18).all()
     assert (names["change"][~far] > 1e-18).all()
     assert len(names["workbench"].symmetry.names) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_notebook_of_validation_runs(run: Callable[..., dict[str, Any]]):
+    names = run("07_")
+    assert names["measured"]
+    assert names["sample"].n == 8
+    assert len(names["worst"]) >= 10
