@@ -13,6 +13,14 @@ from gnndesign.properties.plain import from_plain
 
 _HOMES: Mapping[str, str] = {
     "equation_of_state": "equation_of_state:EquationOfState",
+    "dissociation": "dissociation:Dissociation",
+    "elasticity": "elasticity:Elasticity",
+    "diffraction": "diffraction:Diffraction",
+    "structure_summary": "structure_summary:StructureSummary",
+    "intercalation": "intercalation:Intercalation",
+    "phonons": "phonons:Phonons",
+    "follow_mode": "follow_mode:FollowMode",
+    "molecular_vibrations": "molecular_vibrations:MolecularVibrations",
     "cohesion": "formation:Cohesion",
     "formation": "formation:Formation",
     "energy_above_hull": "energy_above_hull:EnergyAboveHull",
@@ -20,7 +28,7 @@ _HOMES: Mapping[str, str] = {
     "surfaces": "surfaces:Surfaces",
     "adsorption": "adsorption:Adsorption",
     "adhesion": "adhesion:Adhesion",
-    "dissociation": "dissociation:Dissociation",
+    "reaction_path": "reaction_path:ReactionPath",
 }
 """Kind, and where its class is; imported when it is asked for."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import ase
 
@@ -49,10 +49,10 @@ class Relaxing:
         symprec: Å, within which it is found.
     """
 
-    cell: str | None = "full"
+    cell: str | None = field(default="full", metadata={"choices": tuple(CellMode)})
     max_force: float = 0.01
     max_steps: int = 1000
-    method: str = "lbfgs"
+    method: str = field(default="lbfgs", metadata={"choices": METHODS})
     pressure_GPa: float = 0.0
     fix_symmetry: bool = False
     symprec: float = 1e-2

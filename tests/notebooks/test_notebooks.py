@@ -12,6 +12,7 @@ import pytest
 
 from gnndesign.disk import HOME_VARIABLE
 from gnndesign.jobs.local import stop_worker
+from gnndesign.properties.export import load_outcomes
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
@@ -79,6 +80,21 @@ def test_the_notebook_of_molecular_dynamics_runs(run: Callable[..., dict[str, An
     assert volumes[0] != volumes[1]
     assert names["observables"].results().msd.species == ("Ag", "I")
     assert names["workbench"].structure.current.name == "silver iodide at 700 K"
+
+
+@pytest.mark.slow
+def test_the_notebook_of_properties_runs(
+    run: Callable[..., dict[str, Any]], tmp_path: Path
+):
+    names = run("03_", elements='["Al", "Si"]')
+    modulus = names["equation"].bulk_modulus_GPa
+    assert 80 < modulus < 105
+    found = load_outcomes(tmp_path / "properties.json")
+    assert [outcome.formula for outcome in found] == ["Al", "Si2", "H2O"]
+    assert found[1].result.bulk_modulus_GPa == pytest.approx(modulus, rel=0.02)
+    assert "not periodic" in found[2].message
+    assert (tmp_path / "properties.csv").read_text().count("\n") == 4
+    assert names["workbench"].structure.current.name == "silicon at zero pressure"
 
 
 @pytest.mark.slow
