@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from gnndesign.plots.error_bands import dressed
-from gnndesign.properties.elasticity import ElasticityResult
+from gnndesign.properties.elasticity_result import ElasticityResult
 
 _N_POLAR, _N_AROUND = 46, 91
 _LABELS = ("xx", "yy", "zz", "yz", "xz", "xy")

@@ -20,7 +20,8 @@ from gnndesign.properties.elastic_moduli import (
     stress_to_voigt,
     young_moduli,
 )
-from gnndesign.properties.elasticity import Elasticity, fitted
+from gnndesign.properties.elasticity import Elasticity
+from gnndesign.properties.elasticity_result import fitted
 from gnndesign.properties.outcomes import PropertyStatus
 from gnndesign.properties.plain import from_plain, to_plain
 from gnndesign.properties.standard_orientation import (
