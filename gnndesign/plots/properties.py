@@ -12,6 +12,11 @@ from gnndesign.properties.base import Result
 
 _HOMES: Mapping[str, str] = {
     "EquationOfStateResult": "mechanics:equation_of_state",
+    "PhononResult": "phonons:bands_and_density_of_states",
+    "FollowModeResult": "phonons:followed_modes",
+    "QuasiHarmonicResult": "heat:quasi_harmonic",
+    "ThermalConductivityResult": "heat:thermal_conductivity",
+    "MolecularVibrationsResult": "phonons:stick_spectrum",
 }
 """Name of a result's class, and the function that draws it."""
 

@@ -15,6 +15,8 @@ _HOMES: Mapping[str, str] = {
     "equation_of_state": "equation_of_state:EquationOfState",
     "phonons": "phonons:Phonons",
     "follow_mode": "follow_mode:FollowMode",
+    "quasi_harmonic": "quasi_harmonic:QuasiHarmonic",
+    "thermal_conductivity": "thermal_conductivity:ThermalConductivity",
     "molecular_vibrations": "molecular_vibrations:MolecularVibrations",
 }
 """Kind, and where its class is; imported when it is asked for."""
