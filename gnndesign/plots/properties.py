@@ -22,6 +22,11 @@ _HOMES: Mapping[str, str] = {
     "AdsorptionResult": "energetics:adsorption",
     "AdhesionResult": "energetics:adhesion",
     "ReactionPathResult": "paths:reaction_path",
+    "PhononResult": "phonons:bands_and_density_of_states",
+    "FollowModeResult": "phonons:followed_modes",
+    "QuasiHarmonicResult": "heat:quasi_harmonic",
+    "ThermalConductivityResult": "heat:thermal_conductivity",
+    "MolecularVibrationsResult": "phonons:stick_spectrum",
 }
 """Name of a result's class, and the function that draws it."""
 

@@ -20,6 +20,8 @@ _HOMES: Mapping[str, str] = {
     "intercalation": "intercalation:Intercalation",
     "phonons": "phonons:Phonons",
     "follow_mode": "follow_mode:FollowMode",
+    "quasi_harmonic": "quasi_harmonic:QuasiHarmonic",
+    "thermal_conductivity": "thermal_conductivity:ThermalConductivity",
     "molecular_vibrations": "molecular_vibrations:MolecularVibrations",
     "cohesion": "formation:Cohesion",
     "formation": "formation:Formation",

@@ -236,7 +236,7 @@ class FollowMode(Property[FollowModeResult]):
             for mode in modes
             if mode.frequency_THz <= _NEARLY_AS_BAD * modes[0].frequency_THz
         ]
-        repeats = np.lcm.reduce([repeats_of(mode.q_point) for mode in bad])
+        repeats = np.lcm.reduce(np.array([repeats_of(mode.q_point) for mode in bad]))
         both = primitive.repeat(repeats)
         alone = primitive.repeat(repeats_of(modes[0].q_point))
         wave = np.real(modes[0].displacements(alone, primitive))
