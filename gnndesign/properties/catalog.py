@@ -15,6 +15,12 @@ _HOMES: Mapping[str, str] = {
     "equation_of_state": "equation_of_state:EquationOfState",
     "dissociation": "dissociation:Dissociation",
     "reaction_path": "reaction_path:ReactionPath",
+    "diffusion": "transport:Diffusion",
+    "liquid_structure": "liquid_structure:LiquidStructure",
+    "vibrations_md": "vibrations_md:VibrationsMD",
+    "density_temperature": "density_temperature:DensityTemperature",
+    "melting": "melting:Melting",
+    "viscosity": "viscosity:Viscosity",
 }
 """Kind, and where its class is; imported when it is asked for."""
 
