@@ -31,6 +31,12 @@ _HOMES: Mapping[str, str] = {
     "adsorption": "adsorption:Adsorption",
     "adhesion": "adhesion:Adhesion",
     "reaction_path": "reaction_path:ReactionPath",
+    "diffusion": "transport:Diffusion",
+    "liquid_structure": "liquid_structure:LiquidStructure",
+    "vibrations_md": "vibrations_md:VibrationsMD",
+    "density_temperature": "density_temperature:DensityTemperature",
+    "melting": "melting:Melting",
+    "viscosity": "viscosity:Viscosity",
 }
 """Kind, and where its class is; imported when it is asked for."""
 
