@@ -29,3 +29,5 @@ PLANCK_EV_PER_THZ = 4.135667696e-3
 
 THZ_TO_PER_CM = 33.3564095198
 """Multiply a frequency in THz by this to have its wavenumber in cm^-1."""
+EV_PER_A2_TO_J_PER_M2 = ELEMENTARY_CHARGE_C * 1e20
+"""Multiply a surface energy in eV/Å² by this to have J/m² (16.02176634)."""

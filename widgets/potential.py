@@ -17,6 +17,7 @@ from gnndesign.potentials.catalog import (
     list_potentials,
     potential_card,
 )
+from gnndesign.properties.validation import measured
 from gnndesign_widgets.controls import Message, field, labeled
 from gnndesign_widgets.trained import potential_label
 
@@ -158,6 +159,7 @@ def card_html(card: Card) -> str:
         "Elements": f"{len(card.elements)}: {elements}",
         "Checksum": f"SHA-256 {card.checksum[:16]}…",
         "Cite": card.citation,
+        "Measured": " ".join(measured(card.name, card.checksum)) or "nothing yet",
         "Good to know": " ".join(card.notes),
     }
     cells = "".join(

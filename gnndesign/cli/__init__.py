@@ -1,4 +1,4 @@
-"""The command line: `gnndesign relax | md | train | search | export | info | jobs | prepare`.
+"""The command line: `gnndesign relax | md | properties | train | search | export | ...`.
 
 Every command calls the public function that a script would call. What is slow to import
 is imported by a command when it runs, so that `--help` answers at once.
@@ -13,7 +13,18 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
-from gnndesign.cli import export, info, jobs, md, prepare, relax, search, train
+from gnndesign.cli import (
+    export,
+    info,
+    jobs,
+    md,
+    prepare,
+    properties,
+    relax,
+    search,
+    train,
+    validate,
+)
 from gnndesign.cli.output import DONE, INTERRUPTED, UNUSABLE
 from gnndesign.errors import GNNDesignError
 
@@ -45,7 +56,11 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", required=True, metavar="COMMAND", parser_class=_Parser
     )
-    for command in (relax, md, train, search, export, info, jobs, prepare):
+    every = (
+        *(relax, md, properties, train, search),
+        *(validate, export, info, jobs, prepare),
+    )
+    for command in every:
         command.add_parser(commands)
     return parser
 

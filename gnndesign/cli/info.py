@@ -135,6 +135,7 @@ def _write_potential(name: str) -> None:
     from ase.data import chemical_symbols
 
     from gnndesign.potentials.catalog import list_potentials, potential_card
+    from gnndesign.properties.validation import measured
 
     if name not in list_potentials():
         raise ParameterError(
@@ -155,5 +156,7 @@ def _write_potential(name: str) -> None:
         ("checksum", f"SHA-256 {card.checksum}"),
         ("cite", card.citation),
     ]
+    lines = measured(card.name, card.checksum)
+    fields += [("measured" if not i else "", text) for i, text in enumerate(lines)]
     fields += [("beware" if not i else "", text) for i, text in enumerate(card.notes)]
     write_fields(fields)

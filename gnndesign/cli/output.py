@@ -115,6 +115,10 @@ class Bar(AbstractContextManager["Bar"]):
         self._bar.set_postfix_str(said, refresh=False)
         self._bar.update(done - self._bar.n)
 
+    def total(self, total: int) -> None:
+        """Say how far it goes, where that was not known at the start."""
+        self._bar.total = total
+
     def __exit__(self, *error: object) -> None:
         """Leave the bar where it is."""
         self._bar.close()

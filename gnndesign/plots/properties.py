@@ -12,6 +12,16 @@ from gnndesign.properties.base import Result
 
 _HOMES: Mapping[str, str] = {
     "EquationOfStateResult": "mechanics:equation_of_state",
+    "ElasticityResult": "elastic:elasticity",
+    "DiffractionResult": "crystals:diffraction",
+    "StructureSummaryResult": "crystals:structure_summary",
+    "IntercalationResult": "crystals:intercalation",
+    "HullResult": "energetics:hull",
+    "PointDefectsResult": "energetics:point_defects",
+    "SurfacesResult": "energetics:surfaces",
+    "AdsorptionResult": "energetics:adsorption",
+    "AdhesionResult": "energetics:adhesion",
+    "ReactionPathResult": "paths:reaction_path",
     "PhononResult": "phonons:bands_and_density_of_states",
     "FollowModeResult": "phonons:followed_modes",
     "QuasiHarmonicResult": "heat:quasi_harmonic",

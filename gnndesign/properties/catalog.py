@@ -13,11 +13,30 @@ from gnndesign.properties.plain import from_plain
 
 _HOMES: Mapping[str, str] = {
     "equation_of_state": "equation_of_state:EquationOfState",
+    "dissociation": "dissociation:Dissociation",
+    "elasticity": "elasticity:Elasticity",
+    "diffraction": "diffraction:Diffraction",
+    "structure_summary": "structure_summary:StructureSummary",
+    "intercalation": "intercalation:Intercalation",
     "phonons": "phonons:Phonons",
     "follow_mode": "follow_mode:FollowMode",
     "quasi_harmonic": "quasi_harmonic:QuasiHarmonic",
     "thermal_conductivity": "thermal_conductivity:ThermalConductivity",
     "molecular_vibrations": "molecular_vibrations:MolecularVibrations",
+    "cohesion": "formation:Cohesion",
+    "formation": "formation:Formation",
+    "energy_above_hull": "energy_above_hull:EnergyAboveHull",
+    "point_defects": "defects:PointDefects",
+    "surfaces": "surfaces:Surfaces",
+    "adsorption": "adsorption:Adsorption",
+    "adhesion": "adhesion:Adhesion",
+    "reaction_path": "reaction_path:ReactionPath",
+    "diffusion": "transport:Diffusion",
+    "liquid_structure": "liquid_structure:LiquidStructure",
+    "vibrations_md": "vibrations_md:VibrationsMD",
+    "density_temperature": "density_temperature:DensityTemperature",
+    "melting": "melting:Melting",
+    "viscosity": "viscosity:Viscosity",
 }
 """Kind, and where its class is; imported when it is asked for."""
 

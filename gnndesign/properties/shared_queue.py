@@ -58,10 +58,11 @@ class SharedQueue:
     def ask(self, work: Work, place: int, asker: Asker) -> None:
         """Ask for the end of one structure of a work."""
         kind = repr(work.stepper), work.max_steps, work.every
-        lane: Hashable = kind
-        if work.on_snapshot is not None:
-            lane = id(work)
-        elif work.stepper.is_relaxation and work.max_steps > 0:
+        # In a lane of its own, parameters and random numbers of single structures go by
+        # their place in the work.
+        alone = work.on_snapshot is not None or not work.stepper.is_relaxation
+        lane: Hashable = id(work) if alone else kind
+        if not alone and work.max_steps > 0:
             key = (kind, _fingerprint(work.structures[place]))
             item = self._shared.get(key)
             if item is not None and item.end is not None:

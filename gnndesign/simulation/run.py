@@ -27,7 +27,6 @@ def run(
     every: int = 1,
     room: Room | None = None,
     checkpoints: Checkpoints | None = None,
-    first_id: int = 0,
 ) -> Run:
     """Prepare a run; iterate over it to make it go.
 
@@ -42,7 +41,6 @@ def run(
             structure are always given.
         room: how much goes into one batch; None for what the device's memory allows.
         checkpoints: where and how often to save; None for never.
-        first_id: what snapshots call the first structure.
 
     Raises:
         StructureError: the one structure given cannot be used, or the list is empty.
@@ -68,12 +66,11 @@ def run(
             ended=(),
             n_entered=0,
         ),
-        refused={first_id + place: error for place, error in refused.items()},
+        refused=refused,
         max_steps=max_steps,
         every=every,
         room=room,
         checkpoints=checkpoints,
-        first_id=first_id,
     )
 
 

@@ -64,7 +64,6 @@ class Run:
         every: int,
         room: Room | None,
         checkpoints: Checkpoints | None,
-        first_id: int = 0,
     ) -> None:
         if max_steps < 0 or every < 1:
             raise ParameterError(
@@ -76,7 +75,6 @@ class Run:
         self.max_steps = max_steps
         self.before_step: Callable[[], None] | None = None
         self._structures = structures
-        self._first_id = first_id
         self._proposal: Proposal[Any] | None = None
         self._every = every
         self._stepper = stepper
@@ -97,8 +95,7 @@ class Run:
     @property
     def n_waiting(self) -> int:
         """Number of structures that have not begun."""
-        first = self.progress.n_entered
-        waiting = range(first + self._first_id, len(self._structures) + self._first_id)
+        waiting = range(self.progress.n_entered, len(self._structures))
         return sum(k not in self.refused for k in waiting)
 
     def stop(self) -> None:
@@ -215,7 +212,7 @@ class Run:
         """The part of the room that the systems in the batch take."""
         members = self.progress.members
         present = [] if members is None else members.system.ids.tolist()
-        return sum(self._share(k - self._first_id) for k in present)
+        return sum(self._share(k) for k in present)
 
     def admit(self, taken_by_others: float = 0.0) -> Iterator[Snapshot]:
         """Let in waiting structures, in their order, as long as there is room.
@@ -231,7 +228,7 @@ class Run:
             device = self._evaluator.potential.device
             batch = AtomicBatch.from_atoms(atoms, device=device)
             data = AtomData.from_atoms(atoms, device=device)
-            ids = torch.as_tensor(entering, device=device) + self._first_id
+            ids = torch.as_tensor(entering, device=device)
             bad, why = self._evaluator.look(batch)
             self.progress = replace(self.progress, n_entered=entering[-1] + 1)
             if bool(bad.any()):
@@ -256,7 +253,7 @@ class Run:
         taken = self.taken + taken_by_others
         entering: list[int] = []
         for k in range(self.progress.n_entered, len(self._structures)):
-            if self._first_id + k in self.refused:
+            if k in self.refused:
                 continue
             taken += self._share(k)
             if taken > 1.0 and (entering or self.n_running or taken_by_others):
@@ -303,7 +300,7 @@ class Run:
 
     def _never_begun(self, ids: Tensor, why: tuple[str, ...]) -> Snapshot:
         """What is said of systems that no potential can be asked about."""
-        atoms = [self._structures[k - self._first_id] for k in ids.tolist()]
+        atoms = [self._structures[k] for k in ids.tolist()]
         batch = AtomicBatch.from_atoms(atoms, device=ids.device)
         system = System(
             ids=ids,

@@ -283,12 +283,23 @@ def test_all_kinds_of_work_share_a_batch_and_end_as_they_do_alone(
     for number, atoms in zip(relaxed, crystals[2:5], strict=True):
         alone = relax(atoms, lennard_jones, max_force=1e-2, method="fire")
         assert found[number][:3] == (alone.status, alone.steps, alone.energy)
-    alone = last_of(
-        run(dynamics, lennard_jones, crystals[4:], max_steps=20, first_id=moved.start)
-    )
-    for number in moved:
-        assert found[number][:3] == alone[number][:3]
-        np.testing.assert_array_equal(found[number][3], alone[number][3])
+    alone = last_of(run(dynamics, lennard_jones, crystals[4:], max_steps=20))
+    for place, number in enumerate(moved):
+        assert found[number][:3] == alone[place][:3]
+        np.testing.assert_array_equal(found[number][3], alone[place][3])
+
+
+def test_each_structure_has_the_temperature_given_for_it(argon, lennard_jones):
+    queue = Queue(lennard_jones)
+    queue.add(SinglePoint(), [argon(), argon()])
+    hot = Langevin(temperature_K=(10.0, 400.0), timestep_fs=2.0)
+    first, second = queue.add(hot, [argon(), argon()], max_steps=1)
+    heat = {}
+    for snapshot in queue:
+        for index, number in enumerate(snapshot.ids.tolist()):
+            heat[number] = snapshot.temperature_K[index]
+    assert 0 < heat[first] < 40
+    assert heat[second] > 100
 
 
 def test_what_a_relaxation_ended_with_can_be_added_at_once(argon, lennard_jones):
