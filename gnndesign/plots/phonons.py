@@ -127,7 +127,11 @@ def stick_spectrum(result: MolecularVibrationsResult) -> go.Figure:
             customdata=np.repeat(np.flatnonzero(chosen) + 1, 3),
             hovertemplate="Mode %{customdata}: %{x:.1f} cm⁻¹<extra></extra>",
         )
-    figure.update_xaxes(title_text="Wavenumber (cm⁻¹), negative: imaginary")
+    ends = [waves.min(initial=0.0), waves.max(initial=0.0)]
+    figure.update_xaxes(
+        title_text="Wavenumber (cm⁻¹), negative: imaginary",
+        range=[1.05 * float(end) for end in ends],
+    )
     figure.update_yaxes(visible=False, range=[0, 1.1])
     return dressed(figure, height=260, name="vibrations")
 
