@@ -29,8 +29,9 @@ def bands_and_density_of_states(result: PhononResult) -> go.Figure:
     _add_bands(figure, result.bands)
     dos = result.density_of_states
     for color, below in ((_REAL, False), (_IMAGINARY, True)):
-        chosen = (dos.frequencies_THz < 0) == below
-        if not chosen.any():
+        chosen = (dos.frequencies_THz < _NOTHING_THZ) == below
+        # The frequencies begin a little below the lowest mode.
+        if not dos.density_per_THz[chosen].any():
             continue
         figure.add_scatter(
             x=dos.density_per_THz[chosen],
@@ -85,7 +86,7 @@ def _add_bands(figure: go.Figure, bands: PhononBands) -> None:
         row=1,
         col=1,
     )
-    figure.add_hline(y=0, line={"width": 1, "color": "#7f7f7f"}, row=1, col=1)
+    figure.add_hline(y=0, line={"width": 1, "color": "#7f7f7f"}, row="all", col="all")
 
 
 def _touching(there: np.ndarray) -> np.ndarray:
@@ -126,7 +127,11 @@ def stick_spectrum(result: MolecularVibrationsResult) -> go.Figure:
             customdata=np.repeat(np.flatnonzero(chosen) + 1, 3),
             hovertemplate="Mode %{customdata}: %{x:.1f} cm⁻¹<extra></extra>",
         )
-    figure.update_xaxes(title_text="Wavenumber (cm⁻¹), negative: imaginary")
+    ends = [waves.min(initial=0.0), waves.max(initial=0.0)]
+    figure.update_xaxes(
+        title_text="Wavenumber (cm⁻¹), negative: imaginary",
+        range=[1.05 * float(end) for end in ends],
+    )
     figure.update_yaxes(visible=False, range=[0, 1.1])
     return dressed(figure, height=260, name="vibrations")
 

@@ -41,6 +41,9 @@ def tight_relaxing() -> Relaxing:
 class Phonons(Property[PhononResult]):
     """Harmonic phonons by displaced supercells, through phonopy.
 
+    Potentials of short reach have no macroscopic electric field, so that the splitting
+    of longitudinal and transverse optical modes at the zone's center is missing.
+
     Attributes:
         supercell: repeats of the structure's cell along its vectors, or a (3, 3) matrix
             whose rows are the supercell's vectors; None to choose it.

@@ -40,6 +40,7 @@ _COARSE = 0.4
 """Of the mesh of the free energies: every point of it is drawn."""
 
 _FORMS = {"vinet": "vinet", "birch-murnaghan": "birch_murnaghan"}
+_ROOM_TEMPERATURE_K = 300.0
 _RESOLVED_THZ = 0.05
 """Sound waves of lower frequency have no trustworthy Grüneisen parameter."""
 
@@ -136,7 +137,7 @@ class QuasiHarmonic(Property[QuasiHarmonicResult]):
         phonons = [phonon for _, phonon in sampled]
         found = self._fitted(phonons, energies)
         keep, left = _inside(volumes, found, atoms.get_chemical_formula("metal"))
-        central = int(np.clip(energies.argmin(), 1, len(energies) - 2))
+        central = _nearest(volumes, found, keep)
         joule = EV_TO_J_PER_MOL
         gruneisen = np.array(found.gruneisen_parameters)
         gruneisen[0] = np.nan
@@ -234,6 +235,14 @@ def _inside(
         "larger max_strain for what is hotter."
     )
     return slice(0, n_within), (said,)
+
+
+def _nearest(volumes: Float[np.ndarray, " n_volumes"], found: Any, keep: slice) -> int:
+    """The volume, with neighbors, that is nearest to that of room temperature."""
+    temperatures = np.asarray(found.temperatures)[keep]
+    at = int(np.abs(temperatures - _ROOM_TEMPERATURE_K).argmin())
+    near = int(np.abs(volumes - found.equilibrium_volumes[at]).argmin())
+    return min(max(near, 1), len(volumes) - 2)
 
 
 def mode_gruneisen(phonons: Sequence[Any], mesh: Sequence[int]) -> ModeGruneisen:
