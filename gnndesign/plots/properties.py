@@ -22,6 +22,7 @@ _HOMES: Mapping[str, str] = {
     "AdsorptionResult": "energetics:adsorption",
     "AdhesionResult": "energetics:adhesion",
     "ReactionPathResult": "paths:reaction_path",
+    "DissociationResult": "paths:dissociation",
     "PhononResult": "phonons:bands_and_density_of_states",
     "FollowModeResult": "phonons:followed_modes",
     "QuasiHarmonicResult": "heat:quasi_harmonic",
