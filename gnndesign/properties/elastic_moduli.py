@@ -37,6 +37,7 @@ VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 """Voigt's order."""
 
 _ROWS, _COLUMNS = np.array(VOIGT).T
+_SHEAR = np.sqrt([1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,14 +136,17 @@ def young_moduli(
     return np.asarray(1 / np.einsum("...i,ij,...j->...", pull, compliance, pull))
 
 
-def strain_to_voigt(strain: Float[np.ndarray, "*n 3 3"]) -> Float[np.ndarray, "*n 6"]:
-    """(..., 6) with engineering shear."""
-    return strain[..., _ROWS, _COLUMNS] * np.array([1, 1, 1, 2, 2, 2])
+def to_mandel(tensors: Float[np.ndarray, "*n 3 3"]) -> Float[np.ndarray, "*n 6"]:
+    """(..., 6) of symmetric tensors, shear components times √2, so that lengths stay.
+
+    (J. Mandel, Int. J. Solids Struct. 1, 273 (1965).)
+    """
+    return tensors[..., _ROWS, _COLUMNS] * _SHEAR
 
 
-def stress_to_voigt(stress: Float[np.ndarray, "*n 3 3"]) -> Float[np.ndarray, "*n 6"]:
-    """(..., 6)."""
-    return stress[..., _ROWS, _COLUMNS]
+def mandel_to_voigt(stiffness: Float[np.ndarray, "6 6"]) -> Float[np.ndarray, "6 6"]:
+    """The stiffness between stresses and strains in Voigt's notation."""
+    return stiffness / np.outer(_SHEAR, _SHEAR)
 
 
 def _sums(matrix: Float[np.ndarray, "6 6"]) -> tuple[float, float, float]:

@@ -31,7 +31,7 @@ from jaxtyping import Float
 from gnndesign.errors import ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Steps
-from gnndesign.properties.elastic_moduli import VOIGT, strain_to_voigt
+from gnndesign.properties.elastic_moduli import VOIGT, to_mandel
 from gnndesign.properties.elasticity_result import ElasticityResult, fitted, turned
 from gnndesign.properties.standard_orientation import (
     point_group,
@@ -113,19 +113,27 @@ class Elasticity(Property[ElasticityResult]):
         amounts = [
             self.normal_strains if place < 3 else self.shear_strains for place in chosen
         ]
-        copies = [start]
-        for place, several in zip(chosen, amounts, strict=True):
-            copies += [_strained(start, amount * _UNITS[place]) for amount in several]
+        strains = np.array(
+            [
+                np.zeros((3, 3)),
+                *(
+                    amount * _UNITS[place]
+                    for place, several in zip(chosen, amounts, strict=True)
+                    for amount in several
+                ),
+            ]
+        )
+        copies = [_strained(start, strain) for strain in strains]
         if self.at_each is None:
             ends = yield from evaluated(copies, "strained copy")
         else:
             ends = yield from self.at_each.steps(copies, "strained copy")
         stresses = np.array([end.stress for end in ends]) * EV_PER_A3_TO_GPA
-        at_rest, strained = stresses[0], stresses[1:]
-        places = np.cumsum([len(several) for several in amounts])[:-1]
+        places = np.cumsum([1, *(len(several) for several in amounts)])[:-1]
+        at_rest, *strained = np.split(stresses, places)
         fits = [
-            _slope(several, found, at_rest, self.degree)
-            for several, found in zip(amounts, np.split(strained, places), strict=True)
+            _slope(several, found, at_rest[0], self.degree)
+            for several, found in zip(amounts, strained, strict=True)
         ]
         missed, changed = np.array([squares for _, squares in fits]).sum(0)
         return fitted(
@@ -133,7 +141,8 @@ class Elasticity(Property[ElasticityResult]):
             _UNITS[list(chosen)],
             np.array([slope for slope, _ in fits]),
             turns,
-            residual_stress_GPa=at_rest,
+            strains=strains,
+            stresses_GPa=stresses,
             fit_residual=float(np.sqrt(missed / changed)),
         )
 
@@ -171,7 +180,7 @@ def _independent(turns: Float[np.ndarray, "n_operations 3 3"]) -> tuple[int, ...
     rank = 0
     for place in range(6):
         several = [*chosen, place]
-        known = strain_to_voigt(turned(_UNITS[several], turns)).reshape(-1, 6)
+        known = to_mandel(turned(_UNITS[several], turns)).reshape(-1, 6)
         found = int(np.linalg.matrix_rank(known, tol=1e-6))
         if found > rank:
             chosen, rank = several, found

@@ -15,9 +15,9 @@ from gnndesign.properties.elastic_moduli import (
     debye_temperature,
     elastic_moduli,
     is_stable,
+    mandel_to_voigt,
     sound_velocities,
-    strain_to_voigt,
-    stress_to_voigt,
+    to_mandel,
     young_moduli,
 )
 
@@ -43,7 +43,8 @@ class ElasticityResult:
             next two.
         transverse_velocity_m_per_s: of sound, averaged.
         debye_temperature_K: from the velocities of sound.
-        residual_stress_GPa: (3, 3) at zero strain, positive under tension.
+        strains: (n_copies, 3, 3) Green and Lagrange's, of the copies; the first is zero.
+        stresses_GPa: (n_copies, 3, 3) Cauchy's, of the copies, positive under tension.
         fit_residual: root mean square of what the polynomials miss, as a fraction of
             the stresses.
         symmetrization_change: root mean square by which the symmetry of the point group
@@ -58,10 +59,16 @@ class ElasticityResult:
     longitudinal_velocity_m_per_s: float
     transverse_velocity_m_per_s: float
     debye_temperature_K: float
-    residual_stress_GPa: Float[np.ndarray, "3 3"]
+    strains: Float[np.ndarray, "n_copies 3 3"]
+    stresses_GPa: Float[np.ndarray, "n_copies 3 3"]
     fit_residual: float
     symmetrization_change: float
     notes: tuple[str, ...] = ()
+
+    @property
+    def residual_stress_GPa(self) -> Float[np.ndarray, "3 3"]:
+        """(3, 3) at zero strain, positive under tension."""
+        return self.stresses_GPa[0]
 
     @property
     def bulk_modulus_GPa(self) -> float:
@@ -121,23 +128,25 @@ class ElasticityResult:
 
 def fitted(
     atoms: ase.Atoms,
-    strains: Float[np.ndarray, "n_strains 3 3"],
+    directions: Float[np.ndarray, "n_strains 3 3"],
     slopes: Float[np.ndarray, "n_strains 3 3"],
     turns: Float[np.ndarray, "n_operations 3 3"],
     *,
-    residual_stress_GPa: Float[np.ndarray, "3 3"],
+    strains: Float[np.ndarray, "n_copies 3 3"],
+    stresses_GPa: Float[np.ndarray, "n_copies 3 3"],
     fit_residual: float,
 ) -> ElasticityResult:
     """The tensor that gives these derivatives of the stress, least squares.
 
     Args:
         atoms: the crystal, in the frame of the strains.
-        strains: (n_strains, 3, 3) symmetric, no unit.
+        directions: (n_strains, 3, 3) symmetric, no unit.
         slopes: (n_strains, 3, 3) GPa, derivative of the stress along each.
         turns: (n_operations, 3, 3) the point group, see `point_group`; a strain and its
             stress are turned by all of them.
-        residual_stress_GPa: (3, 3) at zero strain.
-        fit_residual: of the derivatives, see `ElasticityResult`.
+        strains: that the derivatives are from, see `ElasticityResult`.
+        stresses_GPa: likewise.
+        fit_residual: likewise.
 
     Raises:
         FitError: the derivatives are not to be trusted, or the strains do not span all.
@@ -149,14 +158,19 @@ def fitted(
             f"{fit_residual:.0%}, wanted at most {_MOST_RESIDUAL:.0%}. Take smaller "
             "strains: the crystal changes phase on the way, or relaxes too loosely."
         )
-    known = strain_to_voigt(turned(strains, turns)).reshape(-1, 6)
-    wanted = stress_to_voigt(turned(slopes, turns)).reshape(-1, 6)
+    # Of unit length, and in Mandel's notation, all strains weigh alike in any frame:
+    # six of them give the mean over the point group, which keeps Voigt's averages.
+    lengths = np.linalg.norm(directions, axis=(1, 2), keepdims=True)
+    directions, slopes = directions / lengths, slopes / lengths
+    known = to_mandel(turned(directions, turns)).reshape(-1, 6)
+    wanted = to_mandel(turned(slopes, turns)).reshape(-1, 6)
     transposed, _, rank, _ = np.linalg.lstsq(known, wanted, rcond=1e-6)
     if rank < 6:
-        raise FitError(f"{len(strains)} strains leave some of {name} undetermined.")
-    stiffness = 0.5 * (transposed + transposed.T)
-    missed = strain_to_voigt(strains) @ stiffness - stress_to_voigt(slopes)
-    change = float(np.linalg.norm(missed) / np.linalg.norm(stress_to_voigt(slopes)))
+        raise FitError(f"{len(directions)} strains leave some of {name} undetermined.")
+    symmetric = 0.5 * (transposed + transposed.T)
+    stiffness = mandel_to_voigt(symmetric)
+    missed = to_mandel(directions) @ symmetric - to_mandel(slopes)
+    change = float(np.linalg.norm(missed) / np.linalg.norm(slopes))
     moduli = elastic_moduli(stiffness)
     longitudinal, transverse = sound_velocities(moduli, atoms)
     return ElasticityResult(
@@ -167,7 +181,8 @@ def fitted(
         longitudinal_velocity_m_per_s=longitudinal,
         transverse_velocity_m_per_s=transverse,
         debye_temperature_K=debye_temperature(longitudinal, transverse, atoms),
-        residual_stress_GPa=residual_stress_GPa,
+        strains=strains,
+        stresses_GPa=stresses_GPa,
         fit_residual=fit_residual,
         symmetrization_change=change,
         notes=_notes(stiffness, change),
