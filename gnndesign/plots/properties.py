@@ -13,6 +13,12 @@ from gnndesign.properties.base import Result
 _HOMES: Mapping[str, str] = {
     "EquationOfStateResult": "mechanics:equation_of_state",
     "ReactionPathResult": "paths:reaction_path",
+    "DiffusionResult": "dynamics_properties:diffusion",
+    "LiquidStructureResult": "dynamics_properties:liquid_structure",
+    "VibrationsMDResult": "dynamics_properties:vibrations_md",
+    "DensityTemperatureResult": "dynamics_properties:density_temperature",
+    "MeltingResult": "dynamics_properties:melting",
+    "ViscosityResult": "dynamics_properties:viscosity",
 }
 """Name of a result's class, and the function that draws it."""
 

@@ -19,8 +19,9 @@ from gnndesign.simulation.observables.radial_distribution import (
     RadialDistribution,
 )
 
-_SMOOTH = 0.15
-"""Å, standard deviation over which the function is smoothed to find peak and minimum."""
+_SMOOTH_PEAK, _SMOOTH_MINIMUM = 0.05, 0.15
+"""Å, standard deviations over which g is smoothed to find its peak, and the shallow
+minimum after it."""
 _ON_COORDINATION = (
     "The coordination depends on where the shell ends; its error is that of the "
     "sampling alone."
@@ -209,7 +210,9 @@ def _first_peak(
     """Bins of the first peak and of the minimum after it, and the peak's height."""
     from scipy.ndimage import gaussian_filter1d  # slow to import
 
-    smooth = np.asarray(gaussian_filter1d(g, _SMOOTH / (r[1] - r[0])))
+    width = r[1] - r[0]
+    sharp = np.asarray(gaussian_filter1d(g, _SMOOTH_PEAK / width))
+    smooth = np.asarray(gaussian_filter1d(g, _SMOOTH_MINIMUM / width))
     above = np.flatnonzero(smooth > 1.0)
     if not len(above):
         return None
@@ -219,6 +222,6 @@ def _first_peak(
     fallen = above[0] + int(below[0])
     again = np.flatnonzero(smooth[fallen:] > 1.0)
     end = fallen + int(again[0]) if len(again) else len(g)
-    peak = above[0] + int(smooth[above[0] : fallen].argmax())
+    peak = above[0] + int(sharp[above[0] : fallen].argmax())
     least = fallen + int(smooth[fallen:end].argmin())
-    return int(peak), int(least), float(smooth[peak])
+    return int(peak), int(least), float(sharp[peak])

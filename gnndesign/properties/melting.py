@@ -88,7 +88,7 @@ class Melting(Property[MeltingResult]):
             the bracket, and the longer it takes to see who wins.
         repeats: of the unit cell; the third at least twice as long as the others.
         melt_K: at which half of the cell is molten; None for 3 times the highest.
-        melt_ps: ps for that, and as long again to cool it.
+        melt_ps: ps for that.
         pressure_GPa: positive under compression.
         sampling: how long they compete, and how.
     """
@@ -174,23 +174,22 @@ class Melting(Property[MeltingResult]):
         upper = crystal.get_scaled_positions()[:, 2] >= 0.5
         held = crystal.copy()
         held.set_constraint(FixAtoms(mask=~upper))
-        middle = float(np.median(self.temperatures_K))
         hot = self.melt_K or 3.0 * self.temperatures_K[-1]
-        for heat in (hot, middle):
-            stepper = dynamics_stepper(
-                "langevin",
-                temperature_K=heat,
-                # The faster the atoms, the shorter the steps.
-                timestep_fs=self.sampling.timestep_fs
-                * min(1.0, (middle / heat) ** 0.5),
-                seed=self.sampling.seed + 1,
-            )
-            n_steps = round(1e3 * self.melt_ps / float(stepper.timestep_fs))  # pyright: ignore[reportArgumentType]
-            (end,) = yield Work(
-                stepper=stepper, structures=[held], max_steps=n_steps, every=n_steps
-            )
-            check_finished(end, heat)
-            held = end.atoms
+        # The faster the atoms, the shorter the steps.
+        slower = (self.temperatures_K[-1] / hot) ** 0.5
+        timestep_fs = self.sampling.timestep_fs * min(1.0, slower)
+        n_steps = round(1e3 * self.melt_ps / timestep_fs)
+        stepper = dynamics_stepper(
+            "langevin",
+            temperature_K=hot,
+            timestep_fs=timestep_fs,
+            seed=self.sampling.seed + 1,
+        )
+        (end,) = yield Work(
+            stepper=stepper, structures=[held], max_steps=n_steps, every=n_steps
+        )
+        check_finished(end, hot)
+        held = end.atoms
         left = order(held.positions[upper], held.cell.array)
         if left > _MOLTEN:
             raise ConvergenceError(
@@ -200,7 +199,7 @@ class Melting(Property[MeltingResult]):
             )
         molten = held.copy()
         molten.set_constraint()
-        # Momenta are drawn anew: those of the half that was held are zero.
+        # Momenta are drawn anew at each temperature: here one half is hot, one at rest.
         del molten.arrays["momenta"]
         return molten
 

@@ -82,7 +82,7 @@ class VibrationsMD(Property[VibrationsMDResult]):
     max_lag_fs: float = 2000.0
     n_runs: int = 4
     sampling: Sampling = field(
-        default_factory=lambda: Sampling(every=4, ensemble="bussi", production_ps=10.0)
+        default_factory=lambda: Sampling(every=4, ensemble="bussi")
     )
 
     def __post_init__(self) -> None:

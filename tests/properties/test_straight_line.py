@@ -20,8 +20,10 @@ def test_slope_and_error_are_those_of_least_squares():
 def test_slopes_of_noisy_lines_scatter_as_their_errors_say():
     rng = np.random.default_rng(0)
     x, errors = np.linspace(1, 2, 6), np.linspace(0.1, 0.3, 6)
-    lines = [fit_line(x, 4.0 * x + errors * rng.standard_normal(6), errors)
-             for _ in range(400)]
+    lines = [
+        fit_line(x, 4.0 * x + errors * rng.standard_normal(6), errors)
+        for _ in range(400)
+    ]
     pulls = np.array([(line.slope - 4.0) / line.slope_error for line in lines])
     assert abs(pulls.mean()) < 0.2
     assert 0.7 < pulls.std() < 1.1
@@ -41,7 +43,9 @@ def test_the_activation_energy_is_given_back():
     fit = arrhenius(heats, values, 0.05 * values)
     assert fit.activation_energy == pytest.approx(0.4)
     assert fit.prefactor_cm2_per_s == pytest.approx(3e-3)
-    assert 0.01 < fit.activation_energy_error < 0.1
+    x = 1 / (BOLTZMANN_EV_PER_K * heats)
+    wanted = 0.05 / np.sqrt(((x - x.mean()) ** 2).sum())
+    assert fit.activation_energy_error == pytest.approx(wanted)
     with pytest.raises(FitError, match="from zero"):
         arrhenius(heats, values, values)
 
