@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import ase
 import numpy as np
 from jaxtyping import Float
 
-from gnndesign.errors import ConvergenceError, ParameterError, StructureError
+from gnndesign.errors import ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps
 from gnndesign.properties.sampling import Sampling
@@ -18,8 +19,9 @@ from gnndesign.simulation.observables.radial_distribution import (
     RadialDistribution,
 )
 
-_SMOOTH = 0.15
-"""Å, standard deviation over which the function is smoothed to find peak and minimum."""
+_SMOOTH_PEAK, _SMOOTH_MINIMUM = 0.05, 0.15
+"""Å, standard deviations over which g is smoothed to find its peak, and the shallow
+minimum after it."""
 _ON_COORDINATION = (
     "The coordination depends on where the shell ends; its error is that of the "
     "sampling alone."
@@ -92,6 +94,8 @@ class LiquidStructure(Property[LiquidStructureResult]):
         temperature_K: K.
         r_max: Å, largest distance.
         bin_width: Å.
+        n_runs: independent runs of the structure, side by side; errors come from how
+            they differ.
         sampling: how long, and how.
         pressure_GPa: of an ensemble of constant pressure; others ignore it.
     """
@@ -102,6 +106,7 @@ class LiquidStructure(Property[LiquidStructureResult]):
     temperature_K: float = 300.0
     r_max: float = 8.0
     bin_width: float = 0.05
+    n_runs: int = 4
     sampling: Sampling = field(
         default_factory=lambda: Sampling(timestep_fs=2.0, every=50)
     )
@@ -113,6 +118,8 @@ class LiquidStructure(Property[LiquidStructureResult]):
                 "Wanted temperature_K > 0 and 0 < bin_width < r_max in Å, got "
                 f"{self.temperature_K}, {self.bin_width} and {self.r_max}."
             )
+        if self.n_runs < 2:
+            raise ParameterError(f"Wanted n_runs >= 2, got {self.n_runs}.")
 
     def refuse(self, atoms: ase.Atoms) -> None:
         """A density is needed to compare with."""
@@ -128,23 +135,37 @@ class LiquidStructure(Property[LiquidStructureResult]):
         """Follow it, and count pairs."""
         del potential
         wanted = {"r_max": self.r_max, "bin_width": self.bin_width, "every": 1}
-        (found,) = yield from self.sampling.steps(
-            [atoms],
-            [self.temperature_K],
+        found = yield from self.sampling.steps(
+            [atoms] * self.n_runs,
+            [self.temperature_K] * self.n_runs,
             {"rdf": wanted},
             pressure_GPa=self.pressure_GPa,
         )
-        distribution = found.observed.rdf
-        assert distribution is not None, "it was asked for"
-        if distribution.message:
-            raise ConvergenceError(distribution.message)
+        runs = [one.observed.rdf for one in found if one.observed.rdf is not None]
+        distribution = averaged(runs)
         shells = first_shells(distribution)
         return LiquidStructureResult(
-            temperature_K=found.temperature_K,
+            temperature_K=float(np.mean([one.temperature_K for one in found])),
             distribution=distribution,
             shells=shells,
             notes=(_ON_COORDINATION,),
         )
+
+
+def averaged(runs: Sequence[RadialDistribution]) -> RadialDistribution:
+    """The mean of independent runs, with standard errors of how they differ."""
+    g = np.stack([run.g for run in runs])
+    coordination = np.stack([run.coordination for run in runs])
+    root = np.sqrt(len(runs))
+    return replace(
+        runs[0],
+        g=g.mean(0),
+        g_error=g.std(0, ddof=1) / root,
+        coordination=coordination.mean(0),
+        coordination_error=coordination.std(0, ddof=1) / root,
+        n_samples=sum(run.n_samples for run in runs),
+        message="",
+    )
 
 
 def first_shells(distribution: RadialDistribution) -> tuple[Shell, ...]:
@@ -189,7 +210,9 @@ def _first_peak(
     """Bins of the first peak and of the minimum after it, and the peak's height."""
     from scipy.ndimage import gaussian_filter1d  # slow to import
 
-    smooth = np.asarray(gaussian_filter1d(g, _SMOOTH / (r[1] - r[0])))
+    width = r[1] - r[0]
+    sharp = np.asarray(gaussian_filter1d(g, _SMOOTH_PEAK / width))
+    smooth = np.asarray(gaussian_filter1d(g, _SMOOTH_MINIMUM / width))
     above = np.flatnonzero(smooth > 1.0)
     if not len(above):
         return None
@@ -199,6 +222,6 @@ def _first_peak(
     fallen = above[0] + int(below[0])
     again = np.flatnonzero(smooth[fallen:] > 1.0)
     end = fallen + int(again[0]) if len(again) else len(g)
-    peak = above[0] + int(smooth[above[0] : fallen].argmax())
+    peak = above[0] + int(sharp[above[0] : fallen].argmax())
     least = fallen + int(smooth[fallen:end].argmin())
-    return int(peak), int(least), float(smooth[peak])
+    return int(peak), int(least), float(sharp[peak])

@@ -9,7 +9,6 @@ which the liquid does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -22,22 +21,17 @@ from gnndesign.errors import ConvergenceError, ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps, Work
 from gnndesign.properties.crystal_order import CrystalOrder
+from gnndesign.properties.phase_competition import Competition, bracket, winner
 from gnndesign.properties.sampling import (
     CONSTANT_PRESSURE,
     Sampling,
     ascending,
     check_finished,
 )
-from gnndesign.simulation.base import Snapshot
 from gnndesign.simulation.dynamics import dynamics_stepper
 
-_SOLID, _LIQUID = 0.8, 0.25
-"""Order relative to that of the crystal alone, above and below which one has won."""
-_CRYSTAL = 0.35
-"""Order below which the crystal alone has molten, too."""
 _MOLTEN = 0.25
-_LAST = 0.2
-"""Part of the run that decides."""
+"""Order of a half that passes for a liquid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +88,7 @@ class Melting(Property[MeltingResult]):
             the bracket, and the longer it takes to see who wins.
         repeats: of the unit cell; the third at least twice as long as the others.
         melt_K: at which half of the cell is molten; None for 3 times the highest.
-        melt_ps: ps for that, and as long again to cool it.
+        melt_ps: ps for that.
         pressure_GPa: positive under compression.
         sampling: how long they compete, and how.
     """
@@ -150,7 +144,7 @@ class Melting(Property[MeltingResult]):
         crystal = atoms.repeat(self.repeats)
         half = yield from self._half_molten(crystal, order)
         n = len(self.temperatures_K)
-        watched = _Competition(order, n_structures=2 * n)
+        watched = Competition(order, n_structures=2 * n)
         temperatures = 2 * self.temperatures_K
         barostat = {"pressure_GPa": self.pressure_GPa, "cell": "full"}
         sampling = self.sampling
@@ -180,23 +174,22 @@ class Melting(Property[MeltingResult]):
         upper = crystal.get_scaled_positions()[:, 2] >= 0.5
         held = crystal.copy()
         held.set_constraint(FixAtoms(mask=~upper))
-        middle = float(np.median(self.temperatures_K))
         hot = self.melt_K or 3.0 * self.temperatures_K[-1]
-        for heat in (hot, middle):
-            stepper = dynamics_stepper(
-                "langevin",
-                temperature_K=heat,
-                # The faster the atoms, the shorter the steps.
-                timestep_fs=self.sampling.timestep_fs
-                * min(1.0, (middle / heat) ** 0.5),
-                seed=self.sampling.seed + 1,
-            )
-            n_steps = round(1e3 * self.melt_ps / float(stepper.timestep_fs))  # pyright: ignore[reportArgumentType]
-            (end,) = yield Work(
-                stepper=stepper, structures=[held], max_steps=n_steps, every=n_steps
-            )
-            check_finished(end, heat)
-            held = end.atoms
+        # The faster the atoms, the shorter the steps.
+        slower = (self.temperatures_K[-1] / hot) ** 0.5
+        timestep_fs = self.sampling.timestep_fs * min(1.0, slower)
+        n_steps = round(1e3 * self.melt_ps / timestep_fs)
+        stepper = dynamics_stepper(
+            "langevin",
+            temperature_K=hot,
+            timestep_fs=timestep_fs,
+            seed=self.sampling.seed + 1,
+        )
+        (end,) = yield Work(
+            stepper=stepper, structures=[held], max_steps=n_steps, every=n_steps
+        )
+        check_finished(end, hot)
+        held = end.atoms
         left = order(held.positions[upper], held.cell.array)
         if left > _MOLTEN:
             raise ConvergenceError(
@@ -206,70 +199,9 @@ class Melting(Property[MeltingResult]):
             )
         molten = held.copy()
         molten.set_constraint()
-        # Momenta are drawn anew: those of the half that was held are zero.
+        # Momenta are drawn anew at each temperature: here one half is hot, one at rest.
         del molten.arrays["momenta"]
         return molten
-
-
-class _Competition:
-    """Order and volume of every structure, sample by sample."""
-
-    def __init__(self, order: CrystalOrder, *, n_structures: int) -> None:
-        self._order = order
-        self.orders: list[list[float]] = [[] for _ in range(n_structures)]
-        self.volumes: list[list[float]] = [[] for _ in range(n_structures)]
-
-    def __call__(self, snapshot: Snapshot) -> None:
-        for index, place in enumerate(snapshot.ids):
-            positions = snapshot.positions[snapshot.atom_range(index)]
-            self.orders[place].append(self._order(positions, snapshot.cell[index]))
-            self.volumes[place].append(float(snapshot.volume[index]))
-
-
-def winner(
-    order: Float[np.ndarray, " n_samples"], of_solid: Float[np.ndarray, " n_samples"]
-) -> str:
-    """Who has won at a temperature: "solid", "liquid" or "undecided".
-
-    Args:
-        order: (n_samples,) of the cell with both phases.
-        of_solid: (n_samples,) of the crystal alone at this temperature.
-    """
-    last = slice(-max(1, int(_LAST * len(order))), None)
-    alone = float(of_solid[last].mean())
-    if alone < _CRYSTAL:
-        return "liquid"
-    share = float(order[last].mean()) / alone
-    if share >= _SOLID:
-        return "solid"
-    return "liquid" if share <= _LIQUID else "undecided"
-
-
-def bracket(
-    temperatures_K: Sequence[float], winners: Sequence[str]
-) -> tuple[float, float]:
-    """K, the highest temperature at which the crystal won, the lowest of the liquid.
-
-    Raises:
-        ConvergenceError: one of them never won, or they contradict each other.
-    """
-    pairs = list(zip(temperatures_K, winners, strict=True))
-    said = ", ".join(f"{heat:g} K: {who}" for heat, who in pairs)
-    solid = [heat for heat, who in pairs if who == "solid"]
-    liquid = [heat for heat, who in pairs if who == "liquid"]
-    if not solid or not liquid:
-        missing = "lower" if not solid else "higher"
-        raise ConvergenceError(
-            f"The melting temperature is not between those given ({said}). Add {missing} "
-            "ones, or run longer where nothing is decided."
-        )
-    if max(solid) > min(liquid):
-        raise ConvergenceError(
-            f"The liquid won below a temperature at which the crystal did ({said}), by "
-            "chance, as happens in small cells near the melting temperature. Repeat "
-            "with a larger cell or another seed."
-        )
-    return max(solid), min(liquid)
 
 
 def _melting_result(
@@ -283,10 +215,11 @@ def _melting_result(
 ) -> MeltingResult:
     winners = tuple(map(winner, order, of_solid))
     low, high = bracket(temperatures_K.tolist(), winners)
-    notes = [
+    small = (
         f"A cell of {n_atoms} atoms: its melting temperature differs from that of a large "
         "crystal by some percent, either way, and chance decides near it."
-    ]
+    )
+    notes = [small]
     if "undecided" in winners:
         open_at = [
             f"{heat:g} K"

@@ -7,7 +7,7 @@ temperatures at which nuclei are quantum the populations, not the frequencies, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import ase
@@ -82,7 +82,7 @@ class VibrationsMD(Property[VibrationsMDResult]):
     max_lag_fs: float = 2000.0
     n_runs: int = 4
     sampling: Sampling = field(
-        default_factory=lambda: Sampling(every=4, ensemble="bussi", production_ps=10.0)
+        default_factory=lambda: Sampling(every=4, ensemble="bussi")
     )
 
     def __post_init__(self) -> None:
@@ -137,16 +137,13 @@ class VibrationsMD(Property[VibrationsMDResult]):
 
 def averaged(runs: list[VelocityAutocorrelation]) -> VelocityAutocorrelation:
     """The mean of independent runs, with standard errors of how they differ."""
-    first = runs[0]
     correlation = np.stack([run.correlation for run in runs])
     density = np.stack([run.density_of_states for run in runs])
     root = np.sqrt(len(runs))
-    return VelocityAutocorrelation(
-        species=first.species,
-        lag_fs=first.lag_fs,
+    return replace(
+        runs[0],
         correlation=correlation.mean(0),
         correlation_error=correlation.std(0, ddof=1) / root,
-        frequency_THz=first.frequency_THz,
         density_of_states=density.mean(0),
         density_of_states_error=density.std(0, ddof=1) / root,
         n_samples=sum(run.n_samples for run in runs),

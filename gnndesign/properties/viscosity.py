@@ -30,6 +30,12 @@ _TO_MPA_S = EV_PER_A3_TO_GPA * 1e-3
 _UNDISTURBED = ("nve", "bussi", "nose_hoover")
 _LONGEST_LAG = 0.2
 """Of the run; later lags have too few pairs of moments."""
+_FROZEN = 2.0
+"""Å², mean squared displacement that vibration reaches, too."""
+_ON_SLOW_LIQUIDS = (
+    "What the stress remembers beyond the plateau is not counted, which makes the "
+    "viscosity of a slow liquid too small."
+)
 _RISE_ERRORS = 3.0
 """Standard errors by which a plateau may rise."""
 
@@ -147,10 +153,6 @@ class Viscosity(Property[ViscosityResult]):
         return result
 
 
-_FROZEN = 2.0
-"""Å², mean squared displacement that vibration reaches, too."""
-
-
 def shear_pressures(snapshot: Snapshot, index: int) -> Float[np.ndarray, " 5"]:
     """(5,) eV/Å³, the independent shear components with their kinetic part."""
     part = snapshot.atom_range(index)
@@ -227,10 +229,7 @@ def green_kubo(
         integral_mPa_s=integrals.mean(0),
         integral_error_mPa_s=integrals.std(0, ddof=1) / root,
         plateau_fs=(end // 2 * sample_fs, end * sample_fs),
-        notes=(
-            "What the stress remembers beyond the plateau is not counted, which makes "
-            "the viscosity of a slow liquid too small.",
-        ),
+        notes=(_ON_SLOW_LIQUIDS,),
     )
 
 
