@@ -142,14 +142,14 @@ def test_a_cold_crystal_vibrates_with_its_harmonic_frequencies(lennard_jones):
         ),
     )
     result = compute(plan, crystal, lennard_jones)
-    wanted = harmonic_frequencies_THz(crystal, lennard_jones)
+    wanted = harmonic_frequencies(crystal, lennard_jones)
     # All modes share the energy alike; three of them are at rest.
     assert result.mean_frequency_THz == pytest.approx(wanted[3:].mean(), rel=0.03)
     assert result.mean_frequency_error_THz < 0.05
     assert survives_json(result)
 
 
-def harmonic_frequencies_THz(crystal, potential, h=1e-3):
+def harmonic_frequencies(crystal, potential, h=1e-3):
     """(3 n_atoms,) ascending, from differences of forces."""
     copies = []
     for atom in range(len(crystal)):
