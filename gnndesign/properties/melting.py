@@ -30,7 +30,9 @@ from gnndesign.properties.sampling import (
 )
 from gnndesign.simulation.dynamics import dynamics_stepper
 
-_MOLTEN = 0.25
+_ROOM = 0.1
+"""Part by which the half to be molten is stretched."""
+_MOLTEN = 0.35
 """Order of a half that passes for a liquid."""
 
 
@@ -173,6 +175,10 @@ class Melting(Property[MeltingResult]):
         """The crystal, the upper half of which is molten while the lower is held."""
         upper = crystal.get_scaled_positions()[:, 2] >= 0.5
         held = crystal.copy()
+        # A liquid needs more room, and melts the sooner where it has it.
+        height = held.get_scaled_positions()[:, 2:]
+        held.positions += _ROOM * np.maximum(height - 0.5, 0.0) * crystal.cell.array[2]
+        held.set_cell(crystal.cell.array * [[1.0], [1.0], [1.0 + _ROOM / 2]])
         held.set_constraint(FixAtoms(mask=~upper))
         hot = self.melt_K or 3.0 * self.temperatures_K[-1]
         # The faster the atoms, the shorter the steps.
@@ -190,7 +196,10 @@ class Melting(Property[MeltingResult]):
         )
         check_finished(end, hot)
         held = end.atoms
-        left = order(held.positions[upper], held.cell.array)
+        # Away from the crystal, which keeps the layers next to it in order.
+        height = held.get_scaled_positions()[:, 2]
+        within = (height > 0.6) & (height < 0.9)
+        left = order(held.positions[within], held.cell.array)
         if left > _MOLTEN:
             raise ConvergenceError(
                 f"Half of the cell did not melt at {hot:g} K in {self.melt_ps:g} ps: it "

@@ -1,7 +1,11 @@
 """Diffusion coefficients at one or more temperatures, and their activation energy.
 
-The coefficient is the slope of the mean squared displacement (see
-`simulation.observables.diffusion`). Over temperatures (S. Arrhenius, Z. Phys. Chem. 4, 226
+The coefficient is the slope of the mean squared displacement (A. Einstein, Ann. Phys. 322,
+549 (1905)), with an error from independent runs:
+
+    < |u(t + τ) - u(t)|² > = a + 6 D τ
+
+Over temperatures (S. Arrhenius, Z. Phys. Chem. 4, 226
 (1889)):
 
     D(T) = D0 exp(-E_a / k_B T)
@@ -19,7 +23,7 @@ import ase
 import numpy as np
 from jaxtyping import Float
 
-from gnndesign.errors import ConvergenceError, FitError
+from gnndesign.errors import ConvergenceError, FitError, ParameterError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps
 from gnndesign.properties.sampling import (
@@ -31,6 +35,12 @@ from gnndesign.properties.sampling import (
 from gnndesign.properties.straight_line import StraightLine, fit_line
 from gnndesign.units import BOLTZMANN_EV_PER_K, ELEMENTARY_CHARGE_C
 
+_TO_CM2_PER_S = 1e-1 / 6
+"""Å²/fs of the slope to cm²/s of the coefficient."""
+_WINDOW = 0.25
+"""Part of the longest lag, itself a fifth of a run, from which the slope is taken."""
+_BENT_ERRORS = 3.0
+"""Standard errors by which the slopes of both parts of the window may differ."""
 _FINITE_SIZE = (
     "In a periodic cell the diffusion of a liquid comes out too small, by a few to some "
     "tens of percent; compare with a larger cell."
@@ -119,6 +129,7 @@ class Diffusion(Property[DiffusionResult]):
 
     Attributes:
         temperatures_K: one or more, side by side in one batch, all in the cell given.
+        n_runs: independent runs at each, side by side, too.
         sampling: how long, and how.
     """
 
@@ -126,6 +137,7 @@ class Diffusion(Property[DiffusionResult]):
     title: ClassVar[str] = "Diffusion"
 
     temperatures_K: tuple[float, ...] = (1000.0,)
+    n_runs: int = 4
     sampling: Sampling = field(
         default_factory=lambda: Sampling(timestep_fs=2.0, production_ps=50.0)
     )
@@ -134,14 +146,16 @@ class Diffusion(Property[DiffusionResult]):
         object.__setattr__(
             self, "temperatures_K", ascending(self.temperatures_K, at_least=1)
         )
+        if self.n_runs < 3:
+            raise ParameterError(f"Wanted n_runs >= 3, got {self.n_runs}.")
         self.sampling.require(CONSTANT_VOLUME, "Diffusion")
 
     def steps(self, atoms: ase.Atoms, potential: Potential) -> Steps[DiffusionResult]:
         """Follow the atoms at all temperatures."""
         del potential
-        copies = [atoms] * len(self.temperatures_K)
-        found = yield from self.sampling.steps(copies, self.temperatures_K, {"msd": {}})
-        return _diffusion_result(found)
+        heats = [heat for heat in self.temperatures_K for _ in range(self.n_runs)]
+        found = yield from self.sampling.steps([atoms] * len(heats), heats, {"msd": {}})
+        return _diffusion_result(found, self.n_runs)
 
 
 def yeh_hummer_cm2_per_s(
@@ -161,26 +175,30 @@ def yeh_hummer_cm2_per_s(
     )
 
 
-def _diffusion_result(found: list[Sampled]) -> DiffusionResult:
-    displaced = [one.observed.msd for one in found]
-    first = displaced[0]
-    assert first is not None, "it was asked for"
-    coefficients = np.full((len(found), len(first.species)), np.nan)
-    errors = coefficients.copy()
+def _diffusion_result(found: list[Sampled], n_runs: int) -> DiffusionResult:
+    """Of runs that are sorted by temperature."""
+    displaced = [one.observed.msd for one in found if one.observed.msd is not None]
+    species, lag_fs = displaced[0].species, displaced[0].lag_fs
+    longest = lag_fs[-1] / 5
+    lag_fs = lag_fs[lag_fs <= longest]
+    shape = len(found) // n_runs, n_runs, len(species), len(lag_fs)
+    curves = np.stack([msd.displacement[:, : len(lag_fs)] for msd in displaced])
+    curves = curves.reshape(shape)
+    heats = np.array([one.temperature_K for one in found]).reshape(shape[:2]).mean(1)
     notes = [_FINITE_SIZE]
-    for row, (one, msd) in enumerate(zip(found, displaced, strict=True)):
-        assert msd is not None, "it was asked for"
-        for column, line in enumerate(msd.diffusion):
-            where = f"{msd.species[column]} at {one.temperature_K:.0f} K"
-            value, error = line.coefficient_cm2_per_s, line.error_cm2_per_s
-            if value is None or error is None or not np.isfinite(error):
-                raise ConvergenceError(f"Diffusion of {where}: {line.message}")
+    coefficients, errors = np.empty(shape[::2]), np.empty(shape[::2])
+    for row, heat in enumerate(heats):
+        for column, symbol in enumerate(species):
+            where = f"{symbol} at {heat:.0f} K"
+            value, error = slope_of_runs(lag_fs, curves[row, :, column], where)
             coefficients[row, column], errors[row, column] = value, error
-            if line.message:
-                notes.append(f"Diffusion of {where}: {line.message}")
-    heats = np.array([one.temperature_K for one in found])
+            if value < 2 * error:
+                notes.append(
+                    f"The diffusion of {where} cannot be told from zero: nothing "
+                    "diffuses, or the runs are too short."
+                )
     fits: dict[str, Arrhenius] = {}
-    for column, symbol in enumerate(first.species):
+    for column, symbol in enumerate(species):
         try:
             fit = arrhenius(heats, coefficients[:, column], errors[:, column])
         except FitError as error:
@@ -188,20 +206,57 @@ def _diffusion_result(found: list[Sampled]) -> DiffusionResult:
                 notes.append(f"{symbol} has no activation energy: {error}")
         else:
             fits[symbol] = fit
-    n_lags = min(len(msd.lag_fs) for msd in displaced if msd is not None)
     return DiffusionResult(
-        species=first.species,
+        species=species,
         temperatures_K=heats,
         coefficients_cm2_per_s=coefficients,
         errors_cm2_per_s=errors,
-        lag_fs=first.lag_fs[:n_lags],
-        displacements=np.stack([m.displacement[:, :n_lags] for m in displaced if m]),
-        displacement_errors=np.stack(
-            [m.displacement_error[:, :n_lags] for m in displaced if m]
-        ),
+        lag_fs=lag_fs,
+        displacements=curves.mean(1),
+        displacement_errors=curves.std(1, ddof=1) / np.sqrt(n_runs),
         arrhenius=fits,
         notes=tuple(notes),
     )
+
+
+def slope_of_runs(
+    lag_fs: Float[np.ndarray, " n_lags"],
+    displacements: Float[np.ndarray, "n_runs n_lags"],
+    where: str,
+) -> tuple[float, float]:
+    """Diffusion coefficient and its standard error, cm²/s.
+
+    Args:
+        lag_fs: (n_lags,) ascending.
+        displacements: (n_runs, n_lags) Å², mean squared, of independent runs.
+        where: species and temperature, for the message.
+
+    Raises:
+        ConvergenceError: too few lags, or not linear in the longer half of them.
+    """
+    longest = lag_fs[-1]
+    lower = (lag_fs >= _WINDOW * longest) & (lag_fs <= np.sqrt(_WINDOW) * longest)
+    upper = lag_fs >= np.sqrt(_WINDOW) * longest
+    if min(lower.sum(), upper.sum()) < 3:
+        raise ConvergenceError(
+            f"Diffusion of {where}: {len(lag_fs)} lags are too few for a slope. Run "
+            "longer, or take samples more often."
+        )
+    both = lower | upper
+    slopes = np.polyfit(lag_fs[both], displacements[:, both].T, 1)[0]
+    change = (
+        np.polyfit(lag_fs[upper], displacements[:, upper].T, 1)[0]
+        - np.polyfit(lag_fs[lower], displacements[:, lower].T, 1)[0]
+    )
+    root = np.sqrt(len(slopes))
+    error = slopes.std(ddof=1) / root
+    bent = abs(change.mean())
+    if bent > _BENT_ERRORS * max(change.std(ddof=1) / root, error):
+        raise ConvergenceError(
+            f"Diffusion of {where}: the mean squared displacement is not yet linear in "
+            f"time between {_WINDOW * longest:.3g} and {longest:.3g} fs. Run longer."
+        )
+    return float(slopes.mean() * _TO_CM2_PER_S), float(error * _TO_CM2_PER_S)
 
 
 def arrhenius(

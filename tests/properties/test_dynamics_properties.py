@@ -18,7 +18,7 @@ from gnndesign.properties.melting import Melting
 from gnndesign.properties.phase_competition import bracket, winner
 from gnndesign.properties.plain import from_plain, to_plain
 from gnndesign.properties.sampling import Sampling, check_steady
-from gnndesign.properties.transport import Diffusion
+from gnndesign.properties.transport import Diffusion, slope_of_runs
 from gnndesign.properties.vibrations_md import VibrationsMD
 from gnndesign.properties.viscosity import Viscosity, green_kubo, shear_pressures
 from gnndesign.simulation.dynamics import molecular_dynamics
@@ -192,8 +192,8 @@ def test_dynamics_that_diverges_gives_no_number(lennard_jones):
 
 
 def test_a_run_that_is_too_short_gives_no_diffusion(lennard_jones):
-    short = Diffusion(temperatures_K=(100.0,), sampling=SHORT())
-    with pytest.raises(ConvergenceError, match="Run longer"):
+    short = Diffusion(temperatures_K=(100.0,), n_runs=3, sampling=SHORT(every=4))
+    with pytest.raises(ConvergenceError, match="too few for a slope"):
         compute(short, bulk("Ar", cubic=True), lennard_jones)
 
 
@@ -235,6 +235,7 @@ def test_structures_without_the_property_are_refused():
         ("melting", {"temperatures_K": (300.0,)}),
         ("melting", {"temperatures_K": (300.0, 400.0), "repeats": (2, 2, 1)}),
         ("viscosity", {"n_runs": 2}),
+        ("diffusion", {"n_runs": 2}),
         ("viscosity", {"sampling": Sampling(ensemble="langevin")}),
         ("vibrations_md", {"max_lag_fs": 1e6}),
         ("liquid_structure", {"bin_width": 9.0}),
@@ -255,3 +256,22 @@ def test_parameters_survive_json():
         assert from_plain(json.loads(json.dumps(to_plain(wanted)))) == wanted
     with pytest.raises(ParameterError, match="samples"):
         Sampling(every=10_000)
+
+
+def walks(rng, n_runs, lag_fs, diffusion_cm2_per_s):
+    """Squared displacements of Brownian motion, averaged over 500 atoms a run."""
+    width = np.sqrt(6 * diffusion_cm2_per_s * 10 * lag_fs / 3)
+    steps = rng.standard_normal((n_runs, 500, len(lag_fs), 3))
+    return ((width[:, None] * steps) ** 2).sum(-1).mean(1)
+
+
+def test_brownian_motion_has_its_diffusion_coefficient():
+    lag_fs = np.linspace(50.0, 4000.0, 80)
+    curves = walks(np.random.default_rng(0), 6, lag_fs, 2e-5)
+    value, error = slope_of_runs(lag_fs, curves, "Ar at 90 K")
+    assert value == pytest.approx(2e-5, abs=4 * error)
+    assert 0 < error < 0.1 * value
+    # Free flight is no diffusion.
+    flight = curves * lag_fs / 1000.0
+    with pytest.raises(ConvergenceError, match="not yet linear"):
+        slope_of_runs(lag_fs, flight, "Ar at 90 K")
