@@ -48,7 +48,7 @@ lab: install $(VENV)/kernels.done
 test: $(VENV)/test.done
 	$(BIN)/python tests/browser/install_browser.py
 	GNNDESIGN_CACHE=build/cache $(BIN)/gnndesign prepare
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup
 
 test-all: test
 	$(BIN)/python -m pytest -m "(slow or physics) and not gpu" --timeout 3600

@@ -227,9 +227,9 @@ def structure_of(result: object) -> ase.Atoms | None:
 
 
 def frames_of(result: object) -> tuple[ase.Atoms, ...]:
-    """What of a result moves: a mode, a path; nothing for most."""
+    """What of a result moves: its `frames()`, or the images of a path."""
     frames: Callable[[], Any] | None = getattr(result, "frames", None)
-    return tuple(frames()) if callable(frames) else ()
+    return tuple(frames()) if callable(frames) else getattr(result, "images", ())
 
 
 def _from_files(text: str) -> list[tuple[str, ase.Atoms]]:

@@ -16,6 +16,13 @@ from gnndesign_widgets.properties import SOURCES, PropertiesModel
 from gnndesign_widgets.property_form import PropertyForm
 from gnndesign_widgets.row_table import RowTable
 
+_WRAPPED = """<style>
+.gnndesign-choices .jupyter-widgets label, .gnndesign-choices .jupyter-widgets span {
+    white-space: normal; line-height: 15px;
+}
+</style>"""
+"""Long titles go on in a second line."""
+
 
 class PropertiesPanel(ipw.VBox):
     """What a person sees of a `PropertiesModel`."""
@@ -27,6 +34,7 @@ class PropertiesPanel(ipw.VBox):
         self.boxes = {kind: self._box(kind) for kind in PROPERTIES}
         grid = ipw.GridBox(list(self.boxes.values()))
         grid.layout.grid_template_columns = "1fr 1fr"
+        grid.add_class("gnndesign-choices")
         self.parameters = ipw.Accordion()
         self.source = field(
             model, "source", ipw.Dropdown(options=SOURCES, description="Of")
@@ -48,6 +56,7 @@ class PropertiesPanel(ipw.VBox):
         self.name.layout.width = "auto"
         super().__init__(
             [
+                ipw.HTML(_WRAPPED),
                 heading("Properties"),
                 grid,
                 self.parameters,

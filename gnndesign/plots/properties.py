@@ -22,6 +22,18 @@ _HOMES: Mapping[str, str] = {
     "AdsorptionResult": "energetics:adsorption",
     "AdhesionResult": "energetics:adhesion",
     "ReactionPathResult": "paths:reaction_path",
+    "DissociationResult": "paths:dissociation",
+    "PhononResult": "phonons:bands_and_density_of_states",
+    "FollowModeResult": "phonons:followed_modes",
+    "QuasiHarmonicResult": "heat:quasi_harmonic",
+    "ThermalConductivityResult": "heat:thermal_conductivity",
+    "MolecularVibrationsResult": "phonons:stick_spectrum",
+    "DiffusionResult": "dynamics_properties:diffusion",
+    "LiquidStructureResult": "dynamics_properties:liquid_structure",
+    "VibrationsMDResult": "dynamics_properties:vibrations_md",
+    "DensityTemperatureResult": "dynamics_properties:density_temperature",
+    "MeltingResult": "dynamics_properties:melting",
+    "ViscosityResult": "dynamics_properties:viscosity",
 }
 """Name of a result's class, and the function that draws it."""
 

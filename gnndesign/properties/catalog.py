@@ -20,6 +20,8 @@ _HOMES: Mapping[str, str] = {
     "intercalation": "intercalation:Intercalation",
     "phonons": "phonons:Phonons",
     "follow_mode": "follow_mode:FollowMode",
+    "quasi_harmonic": "quasi_harmonic:QuasiHarmonic",
+    "thermal_conductivity": "thermal_conductivity:ThermalConductivity",
     "molecular_vibrations": "molecular_vibrations:MolecularVibrations",
     "cohesion": "formation:Cohesion",
     "formation": "formation:Formation",
@@ -29,6 +31,12 @@ _HOMES: Mapping[str, str] = {
     "adsorption": "adsorption:Adsorption",
     "adhesion": "adhesion:Adhesion",
     "reaction_path": "reaction_path:ReactionPath",
+    "diffusion": "transport:Diffusion",
+    "liquid_structure": "liquid_structure:LiquidStructure",
+    "vibrations_md": "vibrations_md:VibrationsMD",
+    "density_temperature": "density_temperature:DensityTemperature",
+    "melting": "melting:Melting",
+    "viscosity": "viscosity:Viscosity",
 }
 """Kind, and where its class is; imported when it is asked for."""
 

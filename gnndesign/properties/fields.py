@@ -261,6 +261,6 @@ _PARSERS: dict[FieldKind, Callable[[str], Any]] = {
     FieldKind.TEXT: str,
     FieldKind.CHOICE: str,
     FieldKind.STRUCTURE: load_structure,
-    FieldKind.STRUCTURES: lambda text: tuple(load_structures(text)),
+    FieldKind.STRUCTURES: lambda text: tuple(load_structures(text)) if text else (),
     FieldKind.JSON: _json,
 }

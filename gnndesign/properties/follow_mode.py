@@ -32,7 +32,8 @@ from gnndesign.structures.symmetry import SpaceGroup, primitive_cell, space_grou
 _NEARLY_AS_BAD = 0.5
 """Imaginary modes of at least this times the worst frequency are mixed."""
 
-_NO_GAIN_MEV = 0.1
+_ALIKE_MEV = 0.1
+"""An atom; what differs by less is one and the same minimum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +180,7 @@ class FollowMode(Property[FollowModeResult]):
         while end.worst_mode is not None and fell and len(rounds) < self.max_rounds:
             followed, lowest = yield from self._follow(end, len(rounds))
             rounds.append(followed)
-            fell = bool(np.nanmin(followed.energies_meV_per_atom) < -_NO_GAIN_MEV)
+            fell = bool(np.nanmin(followed.energies_meV_per_atom) < -_ALIKE_MEV)
             if fell:
                 reduced = primitive_cell(lowest, self.symprec)
                 end = yield from self.phonons.steps(reduced, potential)
@@ -214,18 +215,22 @@ class FollowMode(Property[FollowModeResult]):
                 f"force in relaxing. The first: {ends[0].status.name.lower()} at "
                 f"{ends[0].max_force:.3g} eV/Å. {ends[0].message}"
             )
+        groups = tuple(
+            None if np.isnan(energy) else space_group(end.atoms, self.symprec)
+            for energy, end in zip(energies, ends, strict=True)
+        )
         followed = FollowedRound(
             space_group=space_group(unstable.atoms, self.symprec),
             q_point=worst.q_point,
             frequency_THz=worst.frequency_THz,
             n_imaginary=len(modes),
             energies_meV_per_atom=energies,
-            space_groups=tuple(
-                None if np.isnan(energy) else space_group(end.atoms, self.symprec)
-                for energy, end in zip(energies, ends, strict=True)
-            ),
+            space_groups=groups,
         )
-        return followed, ends[int(np.nanargmin(energies))].atoms
+        # Of several that are as low the most symmetric is relaxed best.
+        low = np.flatnonzero(energies <= np.nanmin(energies) + _ALIKE_MEV)
+        best = max(low.tolist(), key=lambda place: _order(groups[place]))
+        return followed, ends[best].atoms
 
     def _starts(
         self, primitive: ase.Atoms, modes: Sequence[PhononMode], number: int
@@ -236,7 +241,7 @@ class FollowMode(Property[FollowModeResult]):
             for mode in modes
             if mode.frequency_THz <= _NEARLY_AS_BAD * modes[0].frequency_THz
         ]
-        repeats = np.lcm.reduce([repeats_of(mode.q_point) for mode in bad])
+        repeats = np.lcm.reduce(np.array([repeats_of(mode.q_point) for mode in bad]))
         both = primitive.repeat(repeats)
         alone = primitive.repeat(repeats_of(modes[0].q_point))
         wave = np.real(modes[0].displacements(alone, primitive))
@@ -259,6 +264,11 @@ def _moved(atoms: ase.Atoms, by: Float[np.ndarray, "n_atoms 3"]) -> ase.Atoms:
     copy = atoms.copy()
     copy.positions += by
     return copy
+
+
+def _order(group: SpaceGroup | None) -> int:
+    """Larger for more symmetry, as space groups are numbered."""
+    return 0 if group is None else group.number
 
 
 def _energy_per_atom(end: End) -> float:

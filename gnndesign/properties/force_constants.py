@@ -99,7 +99,7 @@ def force_constants(
     *,
     displacement: float,
     symprec: float,
-) -> Steps[list[ForceConstants]]:
+) -> Steps[list[tuple[ForceConstants, Any]]]:
     """Force constants of crystals; the supercells of all of them go into one work.
 
     Args:
@@ -107,6 +107,10 @@ def force_constants(
         supercells: one for each, (3, 3).
         displacement: Å.
         symprec: Å.
+
+    Returns:
+        For each crystal its force constants, and the `phonopy.Phonopy` that has them:
+        to build it again takes as long as all the forces.
 
     Raises:
         ConvergenceError: one of the supercells cannot be evaluated.
@@ -123,10 +127,10 @@ def force_constants(
         groups.append([from_phonopy(cell) for cell in cells])
     everything = [atoms for group in groups for atoms in group]
     ends = yield from evaluated(everything, "displaced supercell")
-    results: list[ForceConstants] = []
+    results: list[tuple[ForceConstants, Any]] = []
     for atoms, phonon, group in zip(crystals, phonons, groups, strict=True):
         own, ends = ends[: len(group)], ends[len(group) :]
-        results.append(_produced(atoms, phonon, own, symprec))
+        results.append((_produced(atoms, phonon, own, symprec), phonon))
     return results
 
 
@@ -136,8 +140,8 @@ def _produced(
     at_rest, *displaced = (np.asarray(end.forces, dtype=float) for end in ends)
     phonon.forces = [forces - at_rest for forces in displaced]
     phonon.produce_force_constants(calculate_full_force_constants=False)
-    # The space group, the sum rule and the order of differentiation, all at once.
-    phonon.symmetrize_force_constants(use_symfc_projector=True)
+    # The sum rule and the order of differentiation; the space group is there already.
+    phonon.symmetrize_force_constants(level=3)
     return ForceConstants(
         unit_cell=atoms,
         supercell_matrix=np.array(phonon.supercell_matrix.T, dtype=np.int64),

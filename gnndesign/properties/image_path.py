@@ -18,8 +18,8 @@ from typing import Any
 
 import ase
 import numpy as np
-from ase.geometry import find_mic, get_distances
-from ase.neighborlist import neighbor_list
+import vesin
+from ase.geometry import complete_cell, find_mic, get_distances
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
@@ -107,13 +107,12 @@ class PairDistances:
         cls, atoms: ase.Atoms, positions: Float[np.ndarray, "n_images n_atoms 3"]
     ) -> PairDistances:
         """Of the pairs that are near each other anywhere on a first path."""
+        search = vesin.NeighborList(cutoff=_REACH, full_list=True)
+        box, periodic = complete_cell(atoms.cell.array), atoms.pbc
         found: list[np.ndarray] = []
-        image = ase.Atoms(numbers=atoms.numbers, cell=atoms.cell, pbc=atoms.pbc)
         for place in positions:
-            image.positions = place
-            i, j, shift = neighbor_list("ijS", image, _REACH)
-            once = i < j
-            found.append(np.column_stack([i, j, shift])[once])
+            i, j, shift = search.compute(place, box, periodic, quantities="ijS")
+            found.append(np.column_stack([i, j, shift])[i < j].astype(int))
         pairs = np.unique(np.concatenate(found), axis=0)
         first, second = pairs[:, 0], pairs[:, 1]
         shifts = pairs[:, 2:] @ atoms.cell.array

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import ase
 import numpy as np
@@ -40,6 +40,9 @@ def tight_relaxing() -> Relaxing:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phonons(Property[PhononResult]):
     """Harmonic phonons by displaced supercells, through phonopy.
+
+    Potentials of short reach have no macroscopic electric field, so that the splitting
+    of longitudinal and transverse optical modes at the zone's center is missing.
 
     Attributes:
         supercell: repeats of the structure's cell along its vectors, or a (3, 3) matrix
@@ -105,19 +108,32 @@ class Phonons(Property[PhononResult]):
 
     def steps(self, atoms: ase.Atoms, potential: Potential) -> Steps[PhononResult]:
         """Relax, displace, find the force constants, and what follows from them."""
-        del potential
         crystal = yield from equilibrium(atoms, self.relaxing)
-        (constants,) = yield from self.constants([crystal])
-        return self.result(crystal, constants)
+        ((constants, phonon),) = yield from self.force_constants([crystal])
+        found = self.result(crystal, constants, phonon)
+        return replace(found, notes=(*found.notes, *said_of_phonons(potential)))
 
-    def constants(self, crystals: Sequence[ase.Atoms]) -> Steps[list[ForceConstants]]:
-        """Force constants of crystals at rest, all in one work."""
+    def force_constants(
+        self,
+        crystals: Sequence[ase.Atoms],
+        supercell: Int[np.ndarray, "3 3"] | None = None,
+    ) -> Steps[list[tuple[ForceConstants, Any]]]:
+        """Force constants of crystals at rest, all in one work.
+
+        Args:
+            crystals: at rest.
+            supercell: (3, 3) of all of them; None for each its own.
+
+        Returns:
+            With the `phonopy.Phonopy` of each.
+        """
+        own = [
+            self.supercell_of(crystal) if supercell is None else supercell
+            for crystal in crystals
+        ]
         return (
             yield from force_constants(
-                crystals,
-                [self.supercell_of(crystal) for crystal in crystals],
-                displacement=self.displacement,
-                symprec=self.symprec,
+                crystals, own, displacement=self.displacement, symprec=self.symprec
             )
         )
 
@@ -139,9 +155,16 @@ class Phonons(Property[PhononResult]):
         step = self.temperature_step_K
         return np.arange(0.0, self.max_temperature_K + 0.5 * step, step)
 
-    def result(self, crystal: ase.Atoms, constants: ForceConstants) -> PhononResult:
-        """All that follows from force constants."""
-        phonon = constants.phonopy()
+    def result(
+        self, crystal: ase.Atoms, constants: ForceConstants, phonon: Any
+    ) -> PhononResult:
+        """All that follows from force constants.
+
+        Args:
+            crystal: at rest.
+            constants: of the crystal.
+            phonon: the `phonopy.Phonopy` that has them.
+        """
         mesh = sample_mesh(phonon, self.mesh_length)
         frequencies = mesh.frequencies_THz
         lowest = int(frequencies.min(axis=1).argmin())
@@ -225,3 +248,8 @@ def refuse_what_is_no_crystal(atoms: ase.Atoms) -> None:
             f"{atoms.get_chemical_formula('metal')} is not periodic in three directions, "
             "so it has no phonons. Wanted a crystal; a molecule has vibrations."
         )
+
+
+def said_of_phonons(potential: Potential) -> tuple[str, ...]:
+    """What the card of a potential says of its phonons."""
+    return tuple(note for note in potential.card.notes if "phonon" in note)

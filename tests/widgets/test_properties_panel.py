@@ -3,6 +3,7 @@
 import csv
 import html
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import ase.build
 import ase.io
@@ -26,7 +27,7 @@ from gnndesign.properties.work import Relaxing
 from gnndesign_widgets import show
 from gnndesign_widgets.figures import Figures
 from gnndesign_widgets.potential import PotentialModel
-from gnndesign_widgets.properties import PropertiesModel
+from gnndesign_widgets.properties import PropertiesModel, frames_of
 from gnndesign_widgets.properties_panel import PropertiesPanel
 from gnndesign_widgets.property_form import PropertyForm
 from gnndesign_widgets.search import SearchModel
@@ -257,6 +258,12 @@ def test_what_moves_is_played_on_the_stage(desk):
     figures.frames, figures.atoms = (), ase.build.bulk("Ar")
     stage.refresh_figures(figures)
     assert stage.viewer.view.max_frame == 0
+
+
+def test_the_images_of_a_path_are_played_too():
+    images = tuple(Swinging().frames())
+    assert frames_of(SimpleNamespace(images=images)) == images
+    assert frames_of(SimpleNamespace()) == frames_of(None) == ()
 
 
 def test_any_result_is_shown_in_one_call(lennard_jones):
