@@ -77,10 +77,12 @@ def sevenn_calculator():
         }
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """With several workers a file stays with one, and so do all tests with a browser.
 
     Files share what is costly to make; two browsers at once leave no core to either.
+    First of all hooks: xdist reads the groups in its own.
     """
     for item in items:
         is_browser = item.get_closest_marker("browser") is not None
