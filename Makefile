@@ -45,10 +45,12 @@ install: $(VENV)/lab.done
 lab: install $(VENV)/kernels.done
 	$(BIN)/jupyter lab --port=$(PORT) --LabApp.default_url=/lab/tree/notebooks/01_first_crystal.ipynb $(if $(filter 0,$(shell id -u)),--allow-root,)
 
+# A browser wants all cores for itself; files of the others share what is costly to make.
 test: $(VENV)/test.done
 	$(BIN)/python tests/browser/install_browser.py
 	GNNDESIGN_CACHE=build/cache $(BIN)/gnndesign prepare
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup
+	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest --ignore tests/browser -n logical --maxprocesses 4 --dist loadfile
 
 test-all: test
 	$(BIN)/python -m pytest -m "(slow or physics) and not gpu" --timeout 3600

@@ -75,16 +75,3 @@ def sevenn_calculator():
             "sevennet-0": SevenNetCalculator("7net-0", device="cpu"),
             "sevennet-l3i5": SevenNetCalculator("7net-l3i5", device="cpu"),
         }
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """With several workers a file stays with one, and so do all tests with a browser.
-
-    Files share what is costly to make; two browsers at once leave no core to either.
-    First of all hooks: xdist reads the groups in its own.
-    """
-    for item in items:
-        is_browser = item.get_closest_marker("browser") is not None
-        group = "browser" if is_browser else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
