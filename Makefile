@@ -1,5 +1,6 @@
 # make lab: JupyterLab with everything.  make test: the fast tests.  make test-all: also
-# slow ones and statistics of long runs.  make help: the rest.
+# slow ones and statistics of long runs.  make validate: potentials against references, in
+# full.  make help: the rest.
 PYTHON ?= python3
 PORT ?= 8888
 # Another build of torch: make lab TORCH=torch==2.12.1
@@ -11,11 +12,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The pinned versions, but for the build of torch that was asked for.
 PINS := $(VENV)/constraints.txt
 
-.PHONY: help lab install test test-all check format benchmark clean
+.PHONY: help lab install test test-all check format benchmark validate clean
 
 help:
 	@sed -n 's/^# //p' Makefile
-	@echo "Targets: lab test test-all check format benchmark clean"
+	@echo "Targets: lab test test-all check format benchmark validate clean"
 
 $(PINS): constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('gnndesign wants Python 3.11 to 3.13, this is ' + sys.version.split()[0] + '. Type: make PYTHON=python3.12') if not (3, 11) <= sys.version_info[:2] <= (3, 13) else None"
@@ -44,10 +45,12 @@ install: $(VENV)/lab.done
 lab: install $(VENV)/kernels.done
 	$(BIN)/jupyter lab --port=$(PORT) --LabApp.default_url=/lab/tree/notebooks/01_first_crystal.ipynb $(if $(filter 0,$(shell id -u)),--allow-root,)
 
+# A browser wants all cores for itself; files of the others share what is costly to make.
 test: $(VENV)/test.done
 	$(BIN)/python tests/browser/install_browser.py
 	GNNDESIGN_CACHE=build/cache $(BIN)/gnndesign prepare
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest --ignore tests/browser -n logical --maxprocesses 4 --dist loadfile
 
 test-all: test
 	$(BIN)/python -m pytest -m "(slow or physics) and not gpu" --timeout 3600
@@ -66,6 +69,9 @@ format: $(VENV)/test.done
 
 benchmark: $(VENV)/test.done
 	for script in $(filter-out benchmarks/harness.py benchmarks/relaxers.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script || exit 1; done
+
+validate: install $(VENV)/kernels.done
+	for name in sevennet-0 sevennet-l3i5 chgnet; do $(BIN)/gnndesign validate --whole --potential $$name -o gnndesign/properties/validations || [ $$? = 1 ] || exit 1; done
 
 clean:
 	rm -rf $(VENV) build *.egg-info artifacts

@@ -12,6 +12,8 @@ from gnndesign.structures.library import elemental_ground_state
 from gnndesign_widgets.dynamics import DynamicsModel, DynamicsPanel
 from gnndesign_widgets.figures import Figures
 from gnndesign_widgets.potential import PotentialModel, PotentialPanel
+from gnndesign_widgets.properties import PropertiesModel
+from gnndesign_widgets.properties_panel import PropertiesPanel
 from gnndesign_widgets.relax import RelaxModel, RelaxPanel
 from gnndesign_widgets.search import SearchModel, SearchPanel
 from gnndesign_widgets.simulation import SimulationModel
@@ -27,6 +29,7 @@ _TABS = (
     "Potential",
     "Relax",
     "Dynamics",
+    "Properties",
     "Search",
     "Train",
     "Symmetry",
@@ -34,7 +37,8 @@ _TABS = (
 
 _NARROW_TABS = """<style>
 .gnndesign-tabs.jupyter-widgets > .lm-TabBar .lm-TabBar-tab {
-    flex: 0 1 auto; min-width: 0; padding: 0 4px; font-size: 12px;
+    flex: 0 1 auto; min-width: 0; padding: 0 2px; font-size: 11px;
+    letter-spacing: -0.2px;
 }
 </style>"""
 """As wide as their titles, so that all can be read."""
@@ -47,8 +51,8 @@ class Workbench(ipw.VBox):
     notebook finds the latest job of each kind again, with all its history.
 
     Attributes:
-        structure, potential, relax, dynamics, search, training, symmetry: the models
-            behind the panels; a script in another cell may read and set their traits.
+        structure, potential, relax, dynamics, properties, search, training, symmetry:
+            the models behind the panels; a script in another cell may read and set their traits.
     """
 
     def __init__(self) -> None:
@@ -57,6 +61,7 @@ class Workbench(ipw.VBox):
         self.potential = PotentialModel()
         self.relax = RelaxModel(self.structure, self.potential)
         self.dynamics = DynamicsModel(self.structure, self.potential)
+        self.properties = PropertiesModel(self.structure, self.potential)
         self.search = SearchModel(self.potential)
         self.training = TrainingModel(self.potential)
         self.symmetry = SymmetryModel(self.structure)
@@ -68,6 +73,7 @@ class Workbench(ipw.VBox):
                 PotentialPanel(self.potential),
                 RelaxPanel(self.relax),
                 DynamicsPanel(self.dynamics),
+                PropertiesPanel(self.properties),
                 SearchPanel(self.search),
                 TrainingPanel(self.training),
                 self._symmetry_panel,
@@ -88,7 +94,8 @@ class Workbench(ipw.VBox):
         self.tabs.observe(self._turn_to, "selected_index")
         for model in (self.relax, self.dynamics):
             self._wire(model)
-        for figures in (self.training.figures, self.symmetry.figures):
+        for each in (self.properties, self.training, self.symmetry):
+            figures = each.figures
             figures.observe(partial(self._refresh_figures, figures))
         self._attach()
         # A worker takes some seconds to come up; it is there when the first job is.
@@ -110,15 +117,16 @@ class Workbench(ipw.VBox):
     def _attach(self) -> None:
         """Find the latest jobs, and show the one that runs."""
         jobs = {
-            2: self.relax.job,
-            3: self.dynamics.job,
-            4: self.search.job,
-            5: self.training.job,
+            "Relax": self.relax.job,
+            "Dynamics": self.dynamics.job,
+            "Properties": self.properties.job,
+            "Search": self.search.job,
+            "Train": self.training.job,
         }
         for job in (*jobs.values(), self.training.pareto_job):
             job.attach_latest()
-        running = [place for place, job in jobs.items() if job.active]
-        self.tabs.selected_index = running[0] if running else 0
+        running = [title for title, job in jobs.items() if job.active]
+        self.tabs.selected_index = _TABS.index(running[0]) if running else 0
         if not running:
             self.stage.show_structure()
 
@@ -130,6 +138,8 @@ class Workbench(ipw.VBox):
                 self.stage.show_simulation(self.relax)
             case "Dynamics" if self.dynamics.job.job_id:
                 self.stage.show_simulation(self.dynamics)
+            case "Properties":
+                self.stage.show_figures(self.properties.figures)
             case "Search":
                 self.stage.show_search()
             case "Train":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ase
 import plotly.graph_objects as go
-from traitlets import Dict, HasTraits, Instance, Unicode
+from traitlets import Dict, HasTraits, Instance, Tuple, Unicode
 
 Build = Callable[[], go.Figure]
 
@@ -20,6 +20,7 @@ class Figures(HasTraits):
         builds: by title, what makes the figure from data that nobody changes.
         clicks: by title, what is done with the `customdata` of a point clicked on.
         atoms: what stands in the viewer; None leaves there what it has.
+        frames: what moves in the viewer, in place of `atoms`; empty for nothing.
         shown: title of the figure that is drawn; the first where there is none such.
     """
 
@@ -27,4 +28,5 @@ class Figures(HasTraits):
     builds: dict[str, Build] = Dict()  # pyright: ignore[reportAssignmentType]
     clicks: dict[str, Callable[[Any], None]] = Dict()  # pyright: ignore[reportAssignmentType]
     atoms: ase.Atoms | None = Instance(ase.Atoms, allow_none=True)  # pyright: ignore[reportAssignmentType]
+    frames: Sequence[ase.Atoms] = Tuple()  # pyright: ignore[reportAssignmentType]
     shown = Unicode("")

@@ -143,11 +143,7 @@ class Stage(ipw.VBox):
             if self._figures is not figures or self._settling:
                 return
             self._say(figures.title)
-            atoms, before = figures.atoms, self._atoms_shown
-            if atoms is not None and atoms is not before:
-                same = before is not None and len(before) == len(atoms)
-                self.viewer.view.show(atoms, keep_camera=same)
-                self._atoms_shown = atoms
+            self._show_beside(figures)
             titles = list(figures.builds)
             self._settling = True
             if [value for _, value in self.choice.options] != titles:
@@ -159,6 +155,15 @@ class Stage(ipw.VBox):
             self._settling = False
             self.choice.layout.display = "" if len(titles) > 1 else "none"
             self.plot.draw(figures.builds.get(self.choice.value or "", go.Figure))
+
+    def _show_beside(self, figures: Figures) -> None:
+        """Put the structure of figures, or what moves, into the viewer if it is new."""
+        frames = figures.frames
+        atoms, before = frames[0] if frames else figures.atoms, self._atoms_shown
+        if atoms is not None and atoms is not before:
+            same = before is not None and len(before) == len(atoms)
+            self.viewer.view.show(frames or atoms, keep_camera=same)
+            self._atoms_shown = atoms
 
     def _draw_chosen(self, _change: object = None) -> None:
         """What the buttons above the plot ask for."""

@@ -28,7 +28,6 @@ from gnndesign.plots.learning import learning_curves, parity_plots
 from gnndesign.plots.pareto import pareto_front
 from gnndesign.plots.training import label_distributions
 from gnndesign.potentials.architectures import ARCHITECTURES
-from gnndesign.training.dataset_files import load_dataset
 from gnndesign.training.evaluation import Parity
 from gnndesign.training.pareto_results import ParetoResult
 from gnndesign.training.pareto_space import ParetoSpace
@@ -152,9 +151,6 @@ class TrainingModel(HasTraits):
         shape: dict[str, Any] = {}
         if new:
             shape = _json_object("shape", self.shape) | {"cutoff": self.cutoff}
-        if self.architecture == "naive" and "atomic_numbers" not in shape:
-            first = load_dataset(path).structures[0]
-            shape["atomic_numbers"] = first.numbers.tolist()
         options: dict[str, Any] = {
             "epochs": self.epochs,
             "batch_size": self.batch_size,

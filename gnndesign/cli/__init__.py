@@ -1,4 +1,4 @@
-"""The command line: `gnndesign relax | md | train | search | export | info | jobs | prepare`.
+"""The command line: `gnndesign relax | md | properties | train | search | export | ...`.
 
 Every command calls the public function that a script would call. What is slow to import
 is imported by a command when it runs, so that `--help` answers at once.
@@ -19,6 +19,7 @@ from gnndesign.cli import (
     jobs,
     md,
     prepare,
+    properties,
     relax,
     search,
     train,
@@ -55,7 +56,11 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", required=True, metavar="COMMAND", parser_class=_Parser
     )
-    for command in (relax, md, train, search, validate, export, info, jobs, prepare):
+    every = (
+        *(relax, md, properties, train, search),
+        *(validate, export, info, jobs, prepare),
+    )
+    for command in every:
         command.add_parser(commands)
     return parser
 

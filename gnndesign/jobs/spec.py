@@ -28,6 +28,7 @@ class JobKind(StrEnum):
     SEARCH = "search"
     TRAIN = "train"
     PARETO = "pareto"
+    PROPERTIES = "properties"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class JobSpec:
         potential_checksum: of the weights; a job does not run on others.
         device: as `load_potential` takes it; None lets the worker choose.
         parameters: of `relax`, `molecular_dynamics` or `search_compositions`, a
-            `TrainingPlan`, or those of `pareto_parameters`.
+            `TrainingPlan`, or those of `pareto_parameters` or `properties_parameters`.
         versions: of the packages that matter, and of Python.
     """
 

@@ -9,6 +9,7 @@ checkpoint.npz   the state to go on from
 study.db         a search's Optuna study
 epochs.json parity.npz training.pt potential.safetensors
                  of a training, see training.py
+outcomes.jsonl   of properties, see properties.py
 log              what the worker said, and the traceback of a failure
 lock             held by the worker that runs the job, freed by its death
 stop pause extend    wishes: small files that the worker looks for

@@ -136,6 +136,10 @@ class Worker:
         say(f"Loading {spec.potential} on {device}.")
         potential = self._potential(spec, device)
         potential.prepare(say)
+        if spec.kind is JobKind.PROPERTIES:
+            from gnndesign.jobs.properties import run_properties
+
+            return run_properties(store, spec, potential, control)
         task = run_search if spec.kind is JobKind.SEARCH else run_simulation
         return task(store, spec, potential, control)
 

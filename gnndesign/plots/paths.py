@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from gnndesign.plots.error_bands import COLORS, dressed
+from gnndesign.properties.dissociation import DissociationResult
 from gnndesign.properties.energy_profile import ReactionPathResult
 
 
@@ -53,3 +54,27 @@ def reaction_path(result: ReactionPathResult) -> go.Figure:
     figure.update_xaxes(title_text="Path coordinate (Å)")
     figure.update_yaxes(title_text="Energy above the start (eV)")
     return dressed(figure, height=380, name="reaction path")
+
+
+def dissociation(result: DissociationResult) -> go.Figure:
+    """Energy of a pair against its distance; repulsion beyond a few eV is cut off."""
+    zero = float(result.energies[-1])
+    energies = result.energies - zero
+    top = max(2.0, 1.5 * result.well_depth)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=result.distances,
+        y=energies,
+        mode="lines+markers",
+        line={"color": COLORS[0], "width": 2},
+        marker={"size": 5},
+        hovertemplate="%{x:.3f} Å<br>%{y:.3f} eV<extra></extra>",
+        showlegend=False,
+    )
+    if result.well_depth > 0:
+        figure.add_vline(x=result.bond_length, line={"dash": "dot", "width": 1})
+    figure.update_xaxes(title_text="Distance (Å)")
+    figure.update_yaxes(
+        title_text="Energy (eV)", range=[float(energies.min()) - 0.1 * top, top]
+    )
+    return dressed(figure, height=380, name="dissociation")

@@ -85,4 +85,7 @@ def parity(found: Validation) -> go.Figure:
             )
         figure.update_xaxes(title_text=f"Reference ({target.unit})", **where)
         figure.update_yaxes(title_text=f"{found.potential} ({target.unit})", **where)
-    return dressed(figure, height=420, name=f"validation {found.reference_set}")
+    dressed(figure, height=440, name=f"validation {found.reference_set}")
+    # Above the titles of the panels.
+    figure.update_layout(legend={"y": 1.1}, margin={"t": 70})
+    return figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
@@ -140,7 +140,21 @@ class Computation:
         potential: Potential,
         *,
         room: Room | None = None,
+        skip: Collection[tuple[int, int]] = (),
     ) -> None:
+        """Begin.
+
+        Args:
+            properties: one or more.
+            structures: one or more. They are not modified.
+            potential: gives the forces.
+            room: how much goes into one batch; None for what the memory allows.
+            skip: places of structure and property of what is not to be computed, such
+                as what is there already.
+
+        Raises:
+            StructureError: no property or no structure.
+        """
         self._properties = (
             [properties] if isinstance(properties, Property) else list(properties)
         )
@@ -152,6 +166,7 @@ class Computation:
                 "Wanted at least one property and one structure, got "
                 f"{len(self._properties)} and {len(self._structures)}."
             )
+        self._skip = frozenset(skip)
         self._potential = potential
         self._queue = SharedQueue(potential, room)
         self._plans: dict[tuple[int, int], _Plan] = {}
@@ -162,7 +177,8 @@ class Computation:
     @property
     def total(self) -> int:
         """How many outcomes there will be."""
-        return len(self._properties) * len(self._structures)
+        n_all = len(self._properties) * len(self._structures)
+        return n_all - len(self._skip)
 
     def iterate(
         self, should_stop: Callable[[], bool] | None = None
@@ -170,6 +186,8 @@ class Computation:
         """Work until nothing is left, or until `should_stop`."""
         for place, atoms in enumerate(self._structures):
             for which, wanted in enumerate(self._properties):
+                if (place, which) in self._skip:
+                    continue
                 plan = _Plan(
                     key=(place, which),
                     kind=wanted.kind,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import ase
@@ -134,8 +135,9 @@ class Dissociation(Property[DissociationResult]):
             )
             pairs.append(pair)
         ends = yield Work(stepper=SinglePoint(), structures=pairs)
-        first = _first_good(ends)
-        grid, ends = grid[first:], ends[first:]
+        good = _good_range(ends)
+        cut = good != slice(0, len(ends))
+        grid, ends = grid[good], ends[good]
         energies = np.array([end.energy for end in ends])
         lowest = int(energies.argmin())
         climbs = energies[0] + energies[-1] - 2 * energies[lowest]
@@ -147,20 +149,21 @@ class Dissociation(Property[DissociationResult]):
             bond_length=_parabola_minimum(grid, energies, lowest),
             well_depth=float(energies[-1] - energies[lowest]),
             tortuosity=float(np.abs(np.diff(energies)).sum() / max(climbs, 1e-12)),
-            notes=_notes(lowest, grid, first),
+            notes=_notes(lowest, grid, cut=cut),
         )
 
 
-def _first_good(ends: Sequence[End]) -> int:
-    """From where on all pairs could be evaluated."""
+def _good_range(ends: Sequence[End]) -> slice:
+    """The longest range of distances at which the pair could be evaluated."""
     bad = [k for k, end in enumerate(ends) if end.status is not Status.FINISHED]
-    first = bad[-1] + 1 if bad else 0
-    if len(ends) - first < 5:
+    limits = [-1, *bad, len(ends)]
+    length, start = max((after - at, at + 1) for at, after in pairwise(limits))
+    if length - 1 < 5:
         raise ConvergenceError(
-            f"The pair could be evaluated at {len(ends) - first} distances; wanted at "
-            f"least 5. {ends[bad[-1]].message}"
+            f"The pair could be evaluated at {length - 1} distances in a row; wanted "
+            f"at least 5. {ends[bad[-1]].message}"
         )
-    return first
+    return slice(start, start + length - 1)
 
 
 def _parabola_minimum(
@@ -174,12 +177,13 @@ def _parabola_minimum(
     return float(x[lowest] - slope / (2 * curvature))
 
 
-def _notes(
-    lowest: int, grid: Float[np.ndarray, " n"], n_refused: int
-) -> tuple[str, ...]:
+def _notes(lowest: int, grid: Float[np.ndarray, " n"], *, cut: bool) -> tuple[str, ...]:
     notes: list[str] = []
-    if n_refused:
-        notes.append(f"Could not be evaluated below {grid[0]:.3g} Å.")
+    if cut:
+        notes.append(
+            f"Could be evaluated from {grid[0]:.3g} to {grid[-1]:.3g} Å alone; the "
+            "well's depth is counted from there."
+        )
     if lowest == len(grid) - 1:
         notes.append("The pair repels at all distances: there is no bond.")
     if lowest == 0:

@@ -14,12 +14,15 @@ from importlib.resources import files
 from typing import Any
 
 import ase
+import numpy as np
 from ase.data import covalent_radii
 
 from gnndesign.errors import ParameterError
 from gnndesign.properties.base import Property
 from gnndesign.properties.dissociation import SHORTEST, Dissociation
+from gnndesign.properties.elasticity import Elasticity
 from gnndesign.properties.equation_of_state import EquationOfState
+from gnndesign.properties.phonons import Phonons
 from gnndesign.properties.work import Relaxing
 from gnndesign.structures.library import elemental_ground_state
 from gnndesign.structures.symmetry import space_group
@@ -67,6 +70,7 @@ class Target:
         name: for axes and tables.
         unit: of it.
         relative: whether the error is given in percent of the reference.
+        of_cell: whether the reference is of a cell, the quantity of an atom.
         published: mean absolute error by name of the potential, and its source.
     """
 
@@ -74,6 +78,7 @@ class Target:
     name: str
     unit: str
     relative: bool = False
+    of_cell: bool = False
     published: Mapping[str, tuple[float, str]] = field(
         default_factory=dict[str, tuple[float, str]]
     )
@@ -199,6 +204,60 @@ def _pairs() -> list[Reference]:
     return references
 
 
+def _elastic() -> list[Reference]:
+    return [
+        Reference(
+            name=row["mp_id"],
+            atoms=_crystal(row),
+            values={
+                "bulk_modulus_GPa": row["K_VRH_GPa"],
+                "shear_modulus_GPa": row["G_VRH_GPa"],
+            },
+        )
+        for row in _read("mp_binary_pbe_elasticity")
+    ]
+
+
+def _heat_capacities() -> list[Reference]:
+    return [
+        Reference(
+            name=row["mat_id"],
+            atoms=_crystal(row),
+            values={_HEAT_CAPACITY: row["Cv300K_J_per_K_mol"]},
+        )
+        for row in _read("alexandria_binary_pbe_cv300")
+    ]
+
+
+def _phonons() -> list[Reference]:
+    references: list[Reference] = []
+    for name, row in _read("phonopy_dft_phonons").items():
+        atoms = _crystal(row["unitcell"])
+        # The reference is of the primitive cell.
+        fraction = abs(np.linalg.det(np.array(row["primitive_matrix"])))
+        references.append(
+            Reference(
+                name=name,
+                atoms=atoms,
+                values={
+                    "max_frequency_THz": row["fmax_THz"],
+                    _HEAT_CAPACITY: row["Cv300_J_per_K_mol_primcell"] / fraction,
+                },
+                how=Phonons(
+                    supercell=tuple(map(tuple, row["supercell_matrix"])),
+                ),
+            )
+        )
+    return references
+
+
+_HEAT_CAPACITY = "heat_capacity_per_atom_300K_J_per_mol_K"
+_CELLS = "J/(K mol of cells)"
+_MATGL = (
+    "MatGL's training of CHGNet on MPtrj, other weights; MatPES, "
+    "matcalc-benchmark-pbe.csv"
+)
+_LAMBENCH = "LAMBench, on a part of this set"
 _SHAPE_KEPT = EquationOfState(
     relaxing=Relaxing(cell="isotropic", max_force=5e-4), at_each=None
 )
@@ -225,6 +284,71 @@ REFERENCE_SETS: tuple[ReferenceSet, ...] = (
         how=_SHAPE_KEPT,
         targets=(_VOLUME, _MODULUS),
         load=_unaries,
+    ),
+    ReferenceSet(
+        name="elasticity",
+        title="Elastic moduli of binary crystals",
+        level="PBE, Materials Project",
+        source="R. Liu et al., MatCalc (2024); M. de Jong et al., Sci. Data 2, 150009 "
+        "(2015)",
+        how=Elasticity(relaxing=Relaxing(max_force=0.005)),
+        targets=(
+            Target(
+                key="bulk_modulus_GPa",
+                name="Bulk modulus",
+                unit="GPa",
+                published={
+                    "sevennet-l3i5": (9.9, _LAMBENCH),
+                    "chgnet": (17.45, _MATGL),
+                },
+            ),
+            Target(
+                key="shear_modulus_GPa",
+                name="Shear modulus",
+                unit="GPa",
+                published={
+                    "sevennet-l3i5": (19.4, _LAMBENCH),
+                    "chgnet": (29.59, _MATGL),
+                },
+            ),
+        ),
+        load=_elastic,
+        sample=60,
+        notes=("Some references are themselves far off; look at the median too.",),
+    ),
+    ReferenceSet(
+        name="heat-capacity",
+        title="Heat capacity of binary crystals at 300 K",
+        level="PBE, Alexandria",
+        source="A. Loew et al., npj Comput. Mater. 11, 178 (2025)",
+        how=Phonons(supercell=(2, 2, 2)),
+        targets=(
+            Target(
+                key=_HEAT_CAPACITY,
+                name="C_V at 300 K",
+                unit=_CELLS,
+                of_cell=True,
+                published={"chgnet": (23.57, _MATGL)},
+            ),
+        ),
+        load=_heat_capacities,
+        sample=12,
+    ),
+    ReferenceSet(
+        name="phonons",
+        title="Phonons of crystals of phonopy's examples",
+        level="DFT, VASP, functional not stated",
+        source="phonopy, example/; A. Togo and I. Tanaka, Scr. Mater. 108, 1 (2015)",
+        how=Phonons(),
+        targets=(
+            Target(key="max_frequency_THz", name="Highest frequency", unit="THz"),
+            Target(key=_HEAT_CAPACITY, name="C_V at 300 K", unit=_CELLS, of_cell=True),
+        ),
+        load=_phonons,
+        notes=(
+            "The references of polar crystals have long-range fields in them.",
+            "No short-ranged potential splits LO from TO modes.",
+        ),
     ),
     ReferenceSet(
         name="diatomics",

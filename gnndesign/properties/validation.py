@@ -343,12 +343,16 @@ def _compare(
     wanted: ReferenceSet, reference: Reference, outcome: Outcome[Any]
 ) -> Iterator[Comparison]:
     values: dict[str, float] = {}
+    message = outcome.message
     if outcome.result is not None:
         values = {q.key: q.value for q in outcome.result.quantities()}
+        message = " ".join(outcome.result.notes)
     for target in wanted.targets:
         if target.key not in reference.values:
             continue
         value = values.get(target.key, math.nan)
+        if target.of_cell:
+            value *= len(reference.atoms)
         yield Comparison(
             name=reference.name,
             formula=outcome.formula,
@@ -356,7 +360,7 @@ def _compare(
             key=target.key,
             reference=reference.values[target.key],
             predicted=value if math.isfinite(value) else None,
-            message=outcome.message,
+            message="" if math.isfinite(value) else message,
         )
 
 

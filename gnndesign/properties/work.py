@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import ase
 
@@ -49,10 +49,10 @@ class Relaxing:
         symprec: Å, within which it is found.
     """
 
-    cell: str | None = "full"
+    cell: str | None = field(default="full", metadata={"choices": tuple(CellMode)})
     max_force: float = 0.01
     max_steps: int = 1000
-    method: str = "lbfgs"
+    method: str = field(default="lbfgs", metadata={"choices": METHODS})
     pressure_GPa: float = 0.0
     fix_symmetry: bool = False
     symprec: float = 1e-2
@@ -97,7 +97,12 @@ class Relaxing:
 
 def not_converged(end: End, what: str, max_force: float) -> ConvergenceError:
     """What to raise of a relaxation that did not get there."""
-    if end.status is Status.STEP_LIMIT:
+    if end.status is Status.STEP_LIMIT and end.max_force <= max_force:
+        reason = (
+            f"the atoms are at rest, but after {end.steps} steps the cell is not; "
+            "allow more steps or a larger force"
+        )
+    elif end.status is Status.STEP_LIMIT:
         reason = (
             f"the largest force is {end.max_force:.3g} eV/Å after {end.steps} steps, "
             f"wanted {max_force:.3g}; allow more steps or a larger force"

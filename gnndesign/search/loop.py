@@ -12,9 +12,9 @@ from optuna.trial import TrialState
 
 from gnndesign.errors import CheckpointError
 from gnndesign.potentials.base import Potential
+from gnndesign.properties.references import reference_energies
 from gnndesign.search.evaluate import Evaluator, Outcome, RelaxationSettings
 from gnndesign.search.objectives import Objective
-from gnndesign.search.references import reference_energies
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sampler import CandidateSampler, distributions, holds_candidate
 from gnndesign.search.space import Candidate, PrototypeSpace

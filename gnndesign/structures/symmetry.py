@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,6 +115,19 @@ def spglib_cell(
     _, first, kinds = np.unique(labels, axis=0, return_index=True, return_inverse=True)
     scaled = atoms.get_scaled_positions(wrap=True)
     return (atoms.cell.array, scaled, kinds.reshape(-1) + 1), first
+
+
+@contextmanager
+def quiet_pymatgen() -> Generator[None]:
+    """Without what it warns of and the user can do nothing about.
+
+    It calls spglib, which announces how it will raise one day, and sorts atoms by
+    electronegativity, which noble gases lack.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
+        warnings.filterwarnings("ignore", "No Pauling electronegativity", UserWarning)
+        yield
 
 
 def call_spglib(function: Any, cell: Any, atoms: ase.Atoms, **parameters: Any) -> Any:

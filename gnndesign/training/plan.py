@@ -131,12 +131,12 @@ class TrainingPlan:
             return potential
         assert self.architecture is not None
         symbols = self.elements or tuple(chemical_symbols[z] for z in data.elements)
+        shape = _with_tuples(self.shape)
+        if self.architecture == "naive" and "atomic_numbers" not in shape:
+            # It knows one molecule: that of the data.
+            shape["atomic_numbers"] = tuple(data.structures[0].numbers.tolist())
         return new_potential(
-            self.architecture,
-            symbols,
-            seed=self.seed,
-            device=device,
-            **_with_tuples(self.shape),
+            self.architecture, symbols, seed=self.seed, device=device, **shape
         )
 
 

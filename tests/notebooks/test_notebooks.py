@@ -12,6 +12,7 @@ import pytest
 
 from gnndesign.disk import HOME_VARIABLE
 from gnndesign.jobs.local import stop_worker
+from gnndesign.properties.export import load_outcomes
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
@@ -82,6 +83,21 @@ def test_the_notebook_of_molecular_dynamics_runs(run: Callable[..., dict[str, An
 
 
 @pytest.mark.slow
+def test_the_notebook_of_properties_runs(
+    run: Callable[..., dict[str, Any]], tmp_path: Path
+):
+    names = run("03_", elements='["Al", "Si"]')
+    modulus = names["equation"].bulk_modulus_GPa
+    assert 80 < modulus < 105
+    found = load_outcomes(tmp_path / "properties.json")
+    assert [outcome.formula for outcome in found] == ["Al", "Si2", "H2O"]
+    assert found[1].result.bulk_modulus_GPa == pytest.approx(modulus, rel=0.02)
+    assert "not periodic" in found[2].message
+    assert (tmp_path / "properties.csv").read_text().count("\n") == 4
+    assert names["workbench"].structure.current.name == "silicon at zero pressure"
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_notebook_of_training_runs(
     run: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
@@ -120,3 +136,12 @@ def test_the_notebook_of_symmetries_runs(run: Callable[..., dict[str, Any]]):
     assert (names["change"][far] == 1e-18).all()
     assert (names["change"][~far] > 1e-18).all()
     assert len(names["workbench"].symmetry.names) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_notebook_of_validation_runs(run: Callable[..., dict[str, Any]]):
+    names = run("07_")
+    assert names["measured"]
+    assert names["sample"].n == 8
+    assert len(names["worst"]) >= 10

@@ -79,7 +79,7 @@ def test_one_that_fails_says_why_and_keeps_no_other(lennard_jones):
 
 def test_an_unconverged_relaxation_gives_no_number(lennard_jones):
     short = EquationOfState(relaxing=Relaxing(max_steps=1, max_force=1e-6))
-    with pytest.raises(ConvergenceError, match=r"largest force is .* after 1 steps"):
+    with pytest.raises(ConvergenceError, match="after 1 steps the cell is not"):
         compute(short, bulk("Ar", a=5.6), lennard_jones)
 
 

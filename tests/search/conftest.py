@@ -1,21 +1,12 @@
-import importlib.util
 from pathlib import Path
 
 import pytest
+import toy_potential
+from toy_potential import ToyPotential
 
 from gnndesign.search.space import PrototypeSpace
 
-TOY_PATH = Path(__file__).with_name("toy_potential.py")
-
-
-def _load_toy():
-    spec = importlib.util.spec_from_file_location("toy_potential", TOY_PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-ToyPotential = _load_toy().ToyPotential
+TOY_PATH = Path(toy_potential.__file__)
 
 
 @pytest.fixture

@@ -115,7 +115,9 @@ def test_what_cannot_be_trained_is_refused_with_the_reason(data_file):
 def test_the_negative_control_takes_its_molecule_from_the_data(data_file):
     model = small(TrainingModel(PotentialModel()), data_file)
     model.architecture = "naive"
-    assert model.plan().shape["atomic_numbers"] == [18] * 4
+    plan = model.plan()
+    potential = plan.begin(plan.load_data()[0])
+    assert potential.parameters.atomic_numbers == (18,) * 4
 
 
 def test_a_look_at_the_data_tells_ranges_copies_and_outliers(data_file, wait_for):

@@ -1,0 +1,69 @@
+"""A property from what a person typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any
+
+from gnndesign.errors import ParameterError
+from gnndesign.properties.base import Property
+from gnndesign.properties.catalog import property_class
+from gnndesign.properties.fields import Field, fields_of, flat_fields
+
+
+def property_from_text(kind: str, texts: Mapping[str, str]) -> Property[Any]:
+    """A property from what was typed.
+
+    Args:
+        kind: in `PROPERTIES`.
+        texts: by the name of a field; what is left out has its default. A group is
+            "none" or "yes", or made by naming one of its fields.
+
+    Raises:
+        ParameterError: no such field, or what was typed makes no sense.
+        StructureError: a file cannot be read.
+    """
+    wanted = property_class(kind)
+    known = flat_fields(wanted)
+    for name in texts:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ParameterError(
+                f"Wanted a parameter of '{kind}' ({', '.join(known)}), got {name!r}."
+                f"{hint}"
+            )
+    return wanted(**_typed(fields_of(wanted), texts))
+
+
+def _typed(own: tuple[Field, ...], texts: Mapping[str, str]) -> dict[str, Any]:
+    """The values of fields, by the names of the attributes, that differ by text."""
+    values: dict[str, Any] = {}
+    for each in own:
+        name = each.name.rpartition(".")[2]
+        if each.group is not None:
+            if _is_touched(each, texts):
+                values[name] = _group(each, texts)
+        elif each.name in texts:
+            values[name] = each.parse(texts[each.name])
+        if each.required and name not in values:
+            raise ParameterError(f"Wanted {each.name}: {each.doc}")
+    return values
+
+
+def _is_touched(group: Field, texts: Mapping[str, str]) -> bool:
+    return any(
+        name == group.name or name.startswith(f"{group.name}.") for name in texts
+    )
+
+
+def _group(group: Field, texts: Mapping[str, str]) -> Any:
+    assert group.group is not None
+    if group.name in texts and not group.parse(texts[group.name]):
+        return None
+    values = _typed(group.fields, texts)
+    if group.default is not None:
+        return replace(group.default, **values)
+    return group.group(**values)

@@ -1,0 +1,252 @@
+"""The properties panel: what to compute of which structures, and what has come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+import ase
+from traitlets import Dict, Enum, HasTraits, Instance, Tuple, Unicode, observe
+
+from gnndesign.errors import CheckpointError, JobError, ParameterError
+from gnndesign.jobs.properties import (
+    Key,
+    OutcomesReader,
+    properties_of,
+    properties_parameters,
+    structure_names,
+)
+from gnndesign.jobs.spec import JobKind, JobSpec
+from gnndesign.plots.properties import can_draw, draw
+from gnndesign.properties.base import Property
+from gnndesign.properties.catalog import PROPERTIES
+from gnndesign.properties.export import save_outcomes
+from gnndesign.properties.from_text import property_from_text
+from gnndesign.properties.outcomes import Outcome
+from gnndesign.properties.table import title_of
+from gnndesign.structures.files import load_structures
+from gnndesign_widgets.figures import Build, Figures
+from gnndesign_widgets.jobs import JobModel
+from gnndesign_widgets.potential import PotentialModel
+from gnndesign_widgets.structure import StructureModel
+
+SOURCES = {
+    "The one shown": "shown",
+    "All chosen on the desk": "chosen",
+    "Files, every frame": "files",
+}
+"""Where structures come from."""
+
+
+class PropertiesModel(HasTraits):
+    """What to compute of what, the job that does, and what has come of it.
+
+    Attributes:
+        chosen: kinds of properties, see `PROPERTIES`.
+        settings: by kind, what was typed into its form where that is not the default;
+            see `property_from_text`.
+        source: where structures come from; a value of `SOURCES`.
+        files: paths and patterns such as "data/*.cif", between commas.
+        job: the job that is followed.
+        names: of its structures.
+        outcomes: what has ended, by place of the structure and of the property.
+        picked: whose figure and structure are on the stage; None for none.
+        problem: why outcomes cannot be read; empty otherwise.
+        figures: for the stage.
+    """
+
+    chosen = Tuple(default_value=PROPERTIES[:1])
+    settings: Mapping[str, Mapping[str, str]] = Dict()  # pyright: ignore[reportAssignmentType]
+    source = Enum(list(SOURCES.values()), default_value="shown")
+    files = Unicode("")
+    names = Tuple()
+    outcomes: Mapping[Key, Outcome[Any]] = Dict()  # pyright: ignore[reportAssignmentType]
+    picked: Key | None = Instance(tuple, allow_none=True)  # pyright: ignore[reportAssignmentType]
+    problem = Unicode("")
+
+    def __init__(self, structure: StructureModel, potential: PotentialModel) -> None:
+        super().__init__()
+        self._structure = structure
+        self._potential = potential
+        self._reader: OutcomesReader | None = None
+        self._inputs: list[ase.Atoms] = []
+        self.figures = Figures(title="Properties")
+        self.job = JobModel(JobKind.PROPERTIES)
+        self.job.observe(self._begin, "job_id")
+        self.job.observe(self._read, "revision")
+
+    def properties(self) -> list[Property[Any]]:
+        """What would be computed now, in the order of the catalog.
+
+        Raises:
+            ParameterError: nothing is chosen, or a parameter makes no sense.
+            StructureError: a parameter's structure cannot be read.
+        """
+        if not self.chosen:
+            raise ParameterError("Choose a property; there is none chosen.")
+        return [
+            property_from_text(kind, self.settings.get(kind, {}))
+            for kind in PROPERTIES
+            if kind in self.chosen
+        ]
+
+    def structures(self) -> list[tuple[str, ase.Atoms]]:
+        """Of what it would be computed now: names and structures.
+
+        Raises:
+            StructureError: there is none, or a file cannot be read.
+            ParameterError: no file of this name.
+        """
+        if self.source == "files":
+            return _from_files(self.files)
+        entries = [self._structure.current]
+        if self.source == "chosen":
+            entries = [self._structure.entries[k] for k in self._structure.chosen]
+        return [(entry.name, entry.atoms) for entry in entries]
+
+    def start(self) -> None:
+        """Submit a job.
+
+        Raises:
+            GNNDesignError: there is no structure, or a parameter makes no sense.
+        """
+        self._potential.require_card()
+        properties = self.properties()
+        names, structures = zip(*self.structures(), strict=True)
+        self.job.submit(
+            JobSpec.create(
+                JobKind.PROPERTIES,
+                potential=self._potential.name,
+                structures=structures,
+                parameters=properties_parameters(properties, names),
+                device=self._potential.device_for_job,
+            )
+        )
+
+    def set_text(self, kind: str, name: str, text: str | None) -> None:
+        """Take what was typed into the form of a property; None for the default."""
+        own = dict(self.settings.get(kind, {}))
+        own.pop(name, None)
+        if text is not None:
+            own[name] = text
+        self.settings = {**self.settings, kind: own}
+
+    def title(self, key: Key) -> str:
+        """Structure and property in words."""
+        return f"{self.names[key[0]]}: {title_of(self.outcomes[key].kind)}"
+
+    def export(self, path: str) -> str:
+        """Write all outcomes so far to a file named .csv or .json.
+
+        Raises:
+            JobError: there are none.
+            ParameterError: another suffix.
+        """
+        store = self.job.store
+        if store is None or not self.outcomes:
+            raise JobError("There is nothing to export yet; compute a property first.")
+        target = Path(path).expanduser()
+        save_outcomes(
+            [self.outcomes[key] for key in sorted(self.outcomes)],
+            target,
+            names=self.names,
+            properties=properties_of(store.spec),
+        )
+        return f"Wrote {target.resolve()}."
+
+    def take_structure(self) -> str:
+        """Put the structure that is on the stage on the desk.
+
+        Raises:
+            JobError: there is none.
+        """
+        atoms = self.figures.atoms
+        if self.picked is None or atoms is None:
+            raise JobError("Choose a row of the table first.")
+        copy = atoms.copy()
+        copy.info = {}
+        name = self.title(self.picked)
+        self._structure.add([(name, copy)])
+        return f"Took {name} to the desk."
+
+    def _begin(self, _change: object = None) -> None:
+        store = self.job.store
+        self._reader = None if store is None else OutcomesReader(store)
+        self._inputs = [] if store is None else store.spec.atoms()
+        self.picked = None
+        self.outcomes, self.problem = {}, ""
+        self.names = () if store is None else tuple(structure_names(store.spec))
+        self._read()
+
+    def _read(self, _change: object = None) -> None:
+        reader = self._reader
+        if reader is None:
+            return
+        try:
+            grown = reader.refresh()
+        except (CheckpointError, OSError) as error:
+            self.problem = str(error)
+            return
+        if grown:
+            self.outcomes = dict(reader.outcomes)
+            computed = [k for k, o in self.outcomes.items() if o.result is not None]
+            if self.picked is None and computed:
+                self.picked = computed[0]
+
+    @observe("picked")
+    def _offer(self, _change: object = None) -> None:
+        """Figure and structure of what was picked."""
+        outcome = None if self.picked is None else self.outcomes.get(self.picked)
+        with self.figures.hold_trait_notifications():
+            self.figures.builds, self.figures.frames = {}, ()
+            self.figures.title = "Properties"
+            if outcome is None or self.picked is None:
+                self.figures.atoms = None
+                return
+            self.figures.title = self.title(self.picked)
+            self.figures.builds = figure_builds(outcome)
+            shown = structure_of(outcome.result)
+            self.figures.atoms = shown or self._inputs[self.picked[0]]
+            self.figures.frames = frames_of(outcome.result)
+
+
+def figure_builds(outcome: Outcome[Any]) -> dict[str, Build]:
+    """The figure of an outcome by its title, if there is one."""
+    if outcome.result is None or not can_draw(outcome.result):
+        return {}
+    return {title_of(outcome.kind): partial(draw, outcome.result)}
+
+
+def structure_of(result: object) -> ase.Atoms | None:
+    """The structure that a result is of, such as the relaxed one."""
+    atoms = getattr(result, "atoms", None)
+    return atoms if isinstance(atoms, ase.Atoms) else None
+
+
+def frames_of(result: object) -> tuple[ase.Atoms, ...]:
+    """What of a result moves: its `frames()`, or the images of a path."""
+    frames: Callable[[], Any] | None = getattr(result, "frames", None)
+    return tuple(frames()) if callable(frames) else getattr(result, "images", ())
+
+
+def _from_files(text: str) -> list[tuple[str, ase.Atoms]]:
+    """Every frame of every file, by its name."""
+    patterns = [part.strip() for part in text.split(",") if part.strip()]
+    if not patterns:
+        raise ParameterError("Wanted files, such as data/*.cif.")
+    found: list[tuple[str, ase.Atoms]] = []
+    for pattern in patterns:
+        paths = sorted(glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207
+        if not paths:
+            raise ParameterError(f"There is no file '{pattern}'.")
+        for path in map(Path, paths):
+            frames = load_structures(path)
+            several = len(frames) > 1
+            found += [
+                (f"{path.name}[{k}]" if several else path.name, atoms)
+                for k, atoms in enumerate(frames)
+            ]
+    return found
