@@ -102,7 +102,7 @@ class DensityTemperature(Property[DensityTemperatureResult]):
     cell: str = "isotropic"
     sampling: Sampling = field(
         default_factory=lambda: Sampling(
-            timestep_fs=2.0, ensemble="npt_cell_rescaling", equilibration_ps=10.0
+            timestep_fs=2.0, ensemble="npt_mtk", equilibration_ps=10.0
         )
     )
 

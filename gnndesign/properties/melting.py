@@ -109,7 +109,7 @@ class Melting(Property[MeltingResult]):
             every=100,
             equilibration_ps=0.0,
             production_ps=100.0,
-            ensemble="npt_cell_rescaling",
+            ensemble="npt_mtk",
         )
     )
 

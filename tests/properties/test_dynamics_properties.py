@@ -139,7 +139,7 @@ def test_a_half_that_does_not_melt_is_no_coexistence(lennard_jones):
         repeats=(2, 2, 4),
         melt_K=40.0,
         melt_ps=0.2,
-        sampling=SHORT(equilibration_ps=0.0, ensemble="npt_cell_rescaling"),
+        sampling=SHORT(equilibration_ps=0.0, ensemble="npt_mtk"),
     )
     with pytest.raises(ConvergenceError, match="did not melt at 40 K"):
         compute(cold, bulk("Ar", cubic=True), lennard_jones)
