@@ -306,7 +306,11 @@ def test_json_of_pymatgen_imports_nothing_that_the_file_names():
         ("x.cif", b"data_x\n_cell_length_a 3\n", "holds no atoms"),
         ("x.cif", b"a\0b", "binary"),
         ("x.cif.gz", b"not gzip", "Cannot decompress"),
-        ("x.cif.gz", gzip.compress(b"data_x " * 99, mtime=0)[:-20] + b"x" * 30, "Cannot decomp"),
+        (
+            "x.cif.gz",
+            gzip.compress(b"data_x " * 99, mtime=0)[:-20] + b"x" * 30,
+            "Cannot decomp",
+        ),
         ("x.json", b'{"a": 1}', "not a structure"),
         ("x.json", b'{"a": ', "line 1"),
         ("notes.txt", b"hello", "Cannot tell the format"),
