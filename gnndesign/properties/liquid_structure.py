@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import ase
@@ -13,7 +12,7 @@ from jaxtyping import Float
 from gnndesign.errors import ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps
-from gnndesign.properties.sampling import Sampling
+from gnndesign.properties.sampling import Sampling, averaged
 from gnndesign.simulation.observables.radial_distribution import (
     ALL,
     RadialDistribution,
@@ -142,7 +141,7 @@ class LiquidStructure(Property[LiquidStructureResult]):
             pressure_GPa=self.pressure_GPa,
         )
         runs = [one.observed.rdf for one in found if one.observed.rdf is not None]
-        distribution = averaged(runs)
+        distribution = averaged(runs, ("g", "coordination"))
         shells = first_shells(distribution)
         return LiquidStructureResult(
             temperature_K=float(np.mean([one.temperature_K for one in found])),
@@ -150,22 +149,6 @@ class LiquidStructure(Property[LiquidStructureResult]):
             shells=shells,
             notes=(_ON_COORDINATION,),
         )
-
-
-def averaged(runs: Sequence[RadialDistribution]) -> RadialDistribution:
-    """The mean of independent runs, with standard errors of how they differ."""
-    g = np.stack([run.g for run in runs])
-    coordination = np.stack([run.coordination for run in runs])
-    root = np.sqrt(len(runs))
-    return replace(
-        runs[0],
-        g=g.mean(0),
-        g_error=g.std(0, ddof=1) / root,
-        coordination=coordination.mean(0),
-        coordination_error=coordination.std(0, ddof=1) / root,
-        n_samples=sum(run.n_samples for run in runs),
-        message="",
-    )
 
 
 def first_shells(distribution: RadialDistribution) -> tuple[Shell, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import ase
 import numpy as np
@@ -17,7 +17,13 @@ from gnndesign.simulation.dynamics import dynamics_stepper
 from gnndesign.simulation.observables import ObservableResults, Observables
 from gnndesign.simulation.observables.averages import Average
 from gnndesign.simulation.observables.blocking import Blocking
+from gnndesign.simulation.observables.radial_distribution import RadialDistribution
+from gnndesign.simulation.observables.velocity_autocorrelation import (
+    VelocityAutocorrelation,
+)
 from gnndesign.simulation.phase_space import Dynamics
+
+Observed = TypeVar("Observed", RadialDistribution, VelocityAutocorrelation)
 
 CONSTANT_VOLUME = ("bussi", "nose_hoover", "nve", "langevin")
 CONSTANT_PRESSURE = ("npt_cell_rescaling", "npt_mtk")
@@ -284,3 +290,20 @@ def check_finished(end: End, temperature_K: float) -> None:
             f"Molecular dynamics at {temperature_K:g} K ended after {end.steps} steps: "
             f"{end.message or end.status.name.lower()}"
         )
+
+
+def averaged(runs: Sequence[Observed], names: Sequence[str]) -> Observed:
+    """The mean of what independent runs observed, with how they differ.
+
+    Args:
+        runs: two or more, alike.
+        names: of the arrays that are averaged; the standard error of each takes the
+            place of its `NAME_error`.
+    """
+    mean: dict[str, Any] = {}
+    for name in names:
+        values = np.stack([getattr(run, name) for run in runs])
+        mean[name] = values.mean(0)
+        mean[f"{name}_error"] = values.std(0, ddof=1) / np.sqrt(len(runs))
+    n_samples = sum(run.n_samples for run in runs)
+    return replace(runs[0], **mean, n_samples=n_samples, message="")

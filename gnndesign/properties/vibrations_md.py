@@ -7,7 +7,7 @@ temperatures at which nuclei are quantum the populations, not the frequencies, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import ase
@@ -16,7 +16,7 @@ import numpy as np
 from gnndesign.errors import ConvergenceError, ParameterError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps
-from gnndesign.properties.sampling import Sampling
+from gnndesign.properties.sampling import Sampling, averaged
 from gnndesign.simulation.observables.velocity_autocorrelation import (
     VelocityAutocorrelation,
 )
@@ -111,7 +111,7 @@ class VibrationsMD(Property[VibrationsMDResult]):
             {"vacf": {"max_lag_fs": self.max_lag_fs}},
         )
         runs = [one.observed.vacf for one in found if one.observed.vacf is not None]
-        correlation = averaged(runs)
+        correlation = averaged(runs, ("correlation", "density_of_states"))
         density = correlation.density_of_states[0]
         frequency = correlation.frequency_THz
         step = frequency[1] - frequency[0]
@@ -133,19 +133,3 @@ class VibrationsMD(Property[VibrationsMDResult]):
             peak_frequency_THz=float(frequency[density.argmax()]),
             resolution_THz=1e3 / float(correlation.lag_fs[-1]),
         )
-
-
-def averaged(runs: list[VelocityAutocorrelation]) -> VelocityAutocorrelation:
-    """The mean of independent runs, with standard errors of how they differ."""
-    correlation = np.stack([run.correlation for run in runs])
-    density = np.stack([run.density_of_states for run in runs])
-    root = np.sqrt(len(runs))
-    return replace(
-        runs[0],
-        correlation=correlation.mean(0),
-        correlation_error=correlation.std(0, ddof=1) / root,
-        density_of_states=density.mean(0),
-        density_of_states_error=density.std(0, ddof=1) / root,
-        n_samples=sum(run.n_samples for run in runs),
-        message="",
-    )
