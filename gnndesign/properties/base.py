@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import (
     Any,
@@ -90,6 +90,21 @@ class Quantity:
     value: float
     unit: str
     key: str
+
+
+def quantities_of(
+    result: object, rows: Iterable[tuple[str, str, str]]
+) -> tuple[Quantity, ...]:
+    """The quantities that are attributes of a result.
+
+    Args:
+        result: has them.
+        rows: name, unit and key of each, see `Quantity`.
+    """
+    return tuple(
+        Quantity(name=name, value=float(getattr(result, key)), unit=unit, key=key)
+        for name, unit, key in rows
+    )
 
 
 @runtime_checkable

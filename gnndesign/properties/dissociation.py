@@ -23,7 +23,14 @@ from jaxtyping import Float
 
 from gnndesign.errors import ConvergenceError, ParameterError, StructureError
 from gnndesign.potentials.base import Potential
-from gnndesign.properties.base import End, Property, Quantity, Steps, Work
+from gnndesign.properties.base import (
+    End,
+    Property,
+    Quantity,
+    Steps,
+    Work,
+    quantities_of,
+)
 from gnndesign.simulation.base import Status
 from gnndesign.simulation.single_point import SinglePoint
 
@@ -58,17 +65,12 @@ class DissociationResult:
 
     def quantities(self) -> tuple[Quantity, ...]:
         """For a table."""
-        return (
-            Quantity(
-                name="Bond length", value=self.bond_length, unit="Å", key="bond_length"
-            ),
-            Quantity(
-                name="Well depth", value=self.well_depth, unit="eV", key="well_depth"
-            ),
-            Quantity(
-                name="Tortuosity", value=self.tortuosity, unit="", key="tortuosity"
-            ),
+        rows = (
+            ("Bond length", "Å", "bond_length"),
+            ("Well depth", "eV", "well_depth"),
+            ("Tortuosity", "", "tortuosity"),
         )
+        return quantities_of(self, rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from gnndesign.errors import FitError, StructureError
-from gnndesign.properties.base import Quantity
+from gnndesign.properties.base import Quantity, quantities_of
 from gnndesign.properties.elastic_moduli import (
     ElasticModuli,
     debye_temperature,
@@ -120,10 +120,7 @@ class ElasticityResult:
             ("Universal anisotropy", "", "universal_anisotropy"),
             ("Debye temperature", "K", "debye_temperature_K"),
         )
-        return tuple(
-            Quantity(name=name, value=getattr(self, key), unit=unit, key=key)
-            for name, unit, key in rows
-        )
+        return quantities_of(self, rows)
 
 
 def fitted(

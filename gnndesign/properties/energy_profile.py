@@ -9,7 +9,7 @@ import ase
 import numpy as np
 from jaxtyping import Float
 
-from gnndesign.properties.base import End, Quantity
+from gnndesign.properties.base import End, Quantity, quantities_of
 from gnndesign.properties.nudged_elastic_band import Band, segment_lengths
 
 _MINIMUM_DEPTH = 0.01
@@ -65,10 +65,7 @@ class ReactionPathResult:
             "reverse_barrier": "Reverse barrier",
             "reaction_energy": "Reaction energy",
         }
-        return tuple(
-            Quantity(name=name, value=getattr(self, key), unit="eV", key=key)
-            for key, name in named.items()
-        )
+        return quantities_of(self, ((name, "eV", key) for key, name in named.items()))
 
     def curve(self, path_coordinates: Float[np.ndarray, " n"]) -> np.ndarray:
         """(n,) eV above the start: cubic Hermite pieces through energies and forces."""

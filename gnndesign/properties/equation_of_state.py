@@ -23,7 +23,7 @@ from scipy.optimize import curve_fit
 
 from gnndesign.errors import FitError, ParameterError, StructureError
 from gnndesign.potentials.base import Potential
-from gnndesign.properties.base import Property, Quantity, Steps
+from gnndesign.properties.base import Property, Quantity, Steps, quantities_of
 from gnndesign.properties.work import Relaxing, equilibrium
 from gnndesign.units import EV_PER_A3_TO_GPA
 
@@ -65,32 +65,13 @@ class EquationOfStateResult:
 
     def quantities(self) -> tuple[Quantity, ...]:
         """For a table."""
-        return (
-            Quantity(
-                name="Bulk modulus",
-                value=self.bulk_modulus_GPa,
-                unit="GPa",
-                key="bulk_modulus_GPa",
-            ),
-            Quantity(
-                name="Volume",
-                value=self.volume_per_atom,
-                unit="Å³/atom",
-                key="volume_per_atom",
-            ),
-            Quantity(
-                name="Derivative of the bulk modulus",
-                value=self.bulk_modulus_derivative,
-                unit="",
-                key="bulk_modulus_derivative",
-            ),
-            Quantity(
-                name="Energy",
-                value=self.energy_per_atom,
-                unit="eV/atom",
-                key="energy_per_atom",
-            ),
+        rows = (
+            ("Bulk modulus", "GPa", "bulk_modulus_GPa"),
+            ("Volume", "Å³/atom", "volume_per_atom"),
+            ("Derivative of the bulk modulus", "", "bulk_modulus_derivative"),
+            ("Energy", "eV/atom", "energy_per_atom"),
         )
+        return quantities_of(self, rows)
 
     def curve(self, volumes: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """(n,) eV, the fit at volumes of the cell in Å³."""

@@ -17,7 +17,13 @@ from jaxtyping import Float
 
 from gnndesign.errors import ConvergenceError, ParameterError
 from gnndesign.potentials.base import Potential
-from gnndesign.properties.base import End, Property, Quantity, Steps
+from gnndesign.properties.base import (
+    End,
+    Property,
+    Quantity,
+    Steps,
+    quantities_of,
+)
 from gnndesign.properties.phonon_modes import (
     PhononMode,
     imaginary_modes,
@@ -108,15 +114,12 @@ class FollowModeResult:
     def quantities(self) -> tuple[Quantity, ...]:
         """For a table."""
         rows = (
-            ("Energy gain", "energy_gain_meV_per_atom", "meV/atom"),
-            ("Space group number of the end", "space_group_number", ""),
-            ("Lowest frequency of the start", "start_min_frequency_THz", "THz"),
-            ("Lowest frequency of the end", "min_frequency_THz", "THz"),
+            ("Energy gain", "meV/atom", "energy_gain_meV_per_atom"),
+            ("Space group number of the end", "", "space_group_number"),
+            ("Lowest frequency of the start", "THz", "start_min_frequency_THz"),
+            ("Lowest frequency of the end", "THz", "min_frequency_THz"),
         )
-        return tuple(
-            Quantity(name=name, value=float(getattr(self, key)), unit=unit, key=key)
-            for name, key, unit in rows
-        )
+        return quantities_of(self, rows)
 
 
 def _even_phonons() -> Phonons:

@@ -19,7 +19,7 @@ from scipy.constants import N_A, e
 
 from gnndesign.errors import ParameterError, StructureError
 from gnndesign.potentials.base import Potential
-from gnndesign.properties.base import Property, Quantity, Steps
+from gnndesign.properties.base import Property, Quantity, Steps, quantities_of
 from gnndesign.properties.work import Relaxing
 from gnndesign.structures.edit import delete
 from gnndesign.structures.library import elemental_ground_state
@@ -83,10 +83,7 @@ class IntercalationResult:
             ("Specific energy", "Wh/kg", "specific_energy_Wh_per_kg"),
             ("Volume change when charged", "%", "volume_change_percent"),
         )
-        return tuple(
-            Quantity(name=name, value=getattr(self, key), unit=unit, key=key)
-            for name, unit, key in rows
-        )
+        return quantities_of(self, rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from gnndesign.errors import ConvergenceError, ParameterError, StructureError
 from gnndesign.potentials.base import Potential
-from gnndesign.properties.base import Property, Quantity, Steps, Work
+from gnndesign.properties.base import Property, Quantity, Steps, Work, quantities_of
 from gnndesign.properties.crystal_order import CrystalOrder
 from gnndesign.properties.phase_competition import Competition, bracket, winner
 from gnndesign.properties.sampling import (
@@ -75,10 +75,7 @@ class MeltingResult:
             "melting_K": "Melting temperature",
             "melting_error_K": "Half width of its bracket",
         }
-        return tuple(
-            Quantity(name=name, value=getattr(self, key), unit="K", key=key)
-            for key, name in named.items()
-        )
+        return quantities_of(self, ((name, "K", key) for key, name in named.items()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

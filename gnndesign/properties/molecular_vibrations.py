@@ -17,7 +17,13 @@ from jaxtyping import Float
 
 from gnndesign.errors import ParameterError, StructureError
 from gnndesign.potentials.base import Potential
-from gnndesign.properties.base import End, Property, Quantity, Steps
+from gnndesign.properties.base import (
+    End,
+    Property,
+    Quantity,
+    Steps,
+    quantities_of,
+)
 from gnndesign.properties.molecular_thermochemistry import (
     IdealGas,
     ideal_gas,
@@ -94,16 +100,13 @@ class MolecularVibrationsResult:
     def quantities(self) -> tuple[Quantity, ...]:
         """For a table."""
         rows = (
-            ("Zero-point energy", "zero_point_energy", "eV"),
-            ("Highest wavenumber", "highest_wavenumber_per_cm", "1/cm"),
-            ("Imaginary modes", "n_imaginary", ""),
-            ("Free energy correction at 298.15 K", "gibbs_correction_298K", "eV"),
-            ("Entropy at 298.15 K", "entropy_298K_J_per_mol_K", "J/(K mol)"),
+            ("Zero-point energy", "eV", "zero_point_energy"),
+            ("Highest wavenumber", "1/cm", "highest_wavenumber_per_cm"),
+            ("Imaginary modes", "", "n_imaginary"),
+            ("Free energy correction at 298.15 K", "eV", "gibbs_correction_298K"),
+            ("Entropy at 298.15 K", "J/(K mol)", "entropy_298K_J_per_mol_K"),
         )
-        return tuple(
-            Quantity(name=name, value=float(getattr(self, key)), unit=unit, key=key)
-            for name, key, unit in rows
-        )
+        return quantities_of(self, rows)
 
     def mode(
         self, mode: int, *, amplitude: float = 0.3, n_frames: int = 24

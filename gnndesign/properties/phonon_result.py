@@ -9,7 +9,7 @@ import ase
 import numpy as np
 from jaxtyping import Float
 
-from gnndesign.properties.base import Quantity
+from gnndesign.properties.base import Quantity, quantities_of
 from gnndesign.properties.force_constants import ForceConstants
 from gnndesign.properties.phonon_bands import (
     HarmonicThermodynamics,
@@ -98,26 +98,23 @@ class PhononResult:
     def quantities(self) -> tuple[Quantity, ...]:
         """For a table."""
         rows = (
-            ("Highest frequency", "max_frequency_THz", "THz"),
-            ("Lowest frequency (negative: imaginary)", "min_frequency_THz", "THz"),
-            ("Imaginary share of the modes", "imaginary_fraction", ""),
+            ("Highest frequency", "THz", "max_frequency_THz"),
+            ("Lowest frequency (negative: imaginary)", "THz", "min_frequency_THz"),
+            ("Imaginary share of the modes", "", "imaginary_fraction"),
             (
                 "C_V at 300 K",
-                "heat_capacity_per_atom_300K_J_per_mol_K",
                 "J/(K mol atoms)",
+                "heat_capacity_per_atom_300K_J_per_mol_K",
             ),
             (
                 "Entropy at 300 K",
-                "entropy_per_atom_300K_J_per_mol_K",
                 "J/(K mol atoms)",
+                "entropy_per_atom_300K_J_per_mol_K",
             ),
-            ("Zero-point energy", "zero_point_energy_meV_per_atom", "meV/atom"),
-            ("Highest frequency as a temperature", "max_frequency_K", "K"),
+            ("Zero-point energy", "meV/atom", "zero_point_energy_meV_per_atom"),
+            ("Highest frequency as a temperature", "K", "max_frequency_K"),
         )
-        return tuple(
-            Quantity(name=name, value=float(getattr(self, key)), unit=unit, key=key)
-            for name, key, unit in rows
-        )
+        return quantities_of(self, rows)
 
     def mode(
         self,

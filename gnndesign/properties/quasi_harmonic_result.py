@@ -8,7 +8,7 @@ import ase
 import numpy as np
 from jaxtyping import Float, Int
 
-from gnndesign.properties.base import Quantity
+from gnndesign.properties.base import Quantity, quantities_of
 
 _ROOM_TEMPERATURE_K = 300.0
 
@@ -110,19 +110,16 @@ class QuasiHarmonicResult:
         rows = (
             (
                 "Thermal expansion (volume) at 300 K",
-                "thermal_expansion_300K_per_K",
                 "1/K",
+                "thermal_expansion_300K_per_K",
             ),
             (
                 "C_P at 300 K",
-                "heat_capacity_P_per_atom_300K_J_per_mol_K",
                 "J/(K mol atoms)",
+                "heat_capacity_P_per_atom_300K_J_per_mol_K",
             ),
-            ("Bulk modulus at 300 K", "bulk_modulus_300K_GPa", "GPa"),
-            ("Grüneisen parameter at 300 K", "gruneisen_300K", ""),
-            ("Volume at 300 K", "volume_per_atom_300K", "Å³/atom"),
+            ("Bulk modulus at 300 K", "GPa", "bulk_modulus_300K_GPa"),
+            ("Grüneisen parameter at 300 K", "", "gruneisen_300K"),
+            ("Volume at 300 K", "Å³/atom", "volume_per_atom_300K"),
         )
-        return tuple(
-            Quantity(name=name, value=float(getattr(self, key)), unit=unit, key=key)
-            for name, key, unit in rows
-        )
+        return quantities_of(self, rows)

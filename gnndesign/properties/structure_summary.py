@@ -10,7 +10,7 @@ from scipy.constants import atomic_mass
 
 from gnndesign.errors import StructureError
 from gnndesign.potentials.base import Potential
-from gnndesign.properties.base import Property, Quantity, Steps
+from gnndesign.properties.base import Property, Quantity, Steps, quantities_of
 from gnndesign.properties.work import Relaxing, equilibrium
 from gnndesign.structures.symmetry import SpaceGroup, conventional_cell, space_group
 
@@ -67,10 +67,7 @@ class StructureSummaryResult:
             ("Volume change", "%", "volume_change_percent"),
             *(("Lattice parameter " + key, "Å", key) for key in "abc"),
         )
-        return tuple(
-            Quantity(name=name, value=float(getattr(self, key)), unit=unit, key=key)
-            for name, unit, key in rows
-        )
+        return quantities_of(self, rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
