@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gnndesign.properties.equation_of_state import EquationOfState
     from gnndesign.properties.work import Relaxing
     from gnndesign.search.objectives import FormationEnergy, LatticeConstant
-    from gnndesign.search.space import PrototypeSpace
+    from gnndesign.search.prototype_space import PrototypeSpace
     from gnndesign.search.study import load_search, search_compositions
     from gnndesign.simulation.base import Status
     from gnndesign.simulation.checkpoint import Checkpoints
@@ -72,7 +72,7 @@ _HOMES = {
     "LatticeConstant": "search.objectives",
     "Loss": "training.loss",
     "Observables": "simulation.observables",
-    "PrototypeSpace": "search.space",
+    "PrototypeSpace": "search.prototype_space",
     "Queue": "simulation.packing",
     "Ramp": "simulation.schedule",
     "Relaxing": "properties.work",

@@ -27,7 +27,7 @@ from gnndesign.jobs.spec import JobKind, JobSpec
 from gnndesign.search.objectives import FormationEnergy, LatticeConstant, Objective
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sites import site_labels
-from gnndesign.search.space import PrototypeSpace
+from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.search.study import load_search
 from gnndesign_widgets.controls import FIELD, Message, RunBar, button, field, table
 from gnndesign_widgets.jobs import JobModel

@@ -93,7 +93,7 @@ def run(options: Namespace) -> int:
         raise ParameterError("Give --site once for each site of the prototype.")
 
     from gnndesign.potentials.catalog import load_potential
-    from gnndesign.search.space import PrototypeSpace
+    from gnndesign.search.prototype_space import PrototypeSpace
     from gnndesign.search.study import search_compositions
 
     objectives = list(map(_objective, options.objective or ["formation_energy"]))

@@ -99,11 +99,11 @@ def run_search(
     """Search compositions; the study in the store is what a resumed job goes on from."""
     # Optuna and pymatgen take seconds to import; other jobs do without them.
     from gnndesign.search.objectives import objective_from_dict
-    from gnndesign.search.space import PrototypeSpace
+    from gnndesign.search.space import space_from_dict
     from gnndesign.search.study import iterate_search
 
     parameters = dict(spec.parameters)
-    space = PrototypeSpace.from_dict(parameters.pop("space"))
+    space = space_from_dict(parameters.pop("space"))
     objectives = [objective_from_dict(entry) for entry in parameters.pop("objectives")]
     wanted = int(parameters.pop("n_trials"))
     total, done = control.total or wanted, store.status().done

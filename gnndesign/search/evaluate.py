@@ -12,7 +12,7 @@ import ase
 from gnndesign.errors import GNNDesignError, ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.search.objectives import Objective, RelaxedCandidate
-from gnndesign.search.space import Candidate, PrototypeSpace
+from gnndesign.search.space import Candidate, Space
 from gnndesign.search.trials import TrialStatus
 from gnndesign.simulation.base import Status
 from gnndesign.simulation.cell import CellMode
@@ -101,7 +101,7 @@ class Evaluator:
         reference_energies: eV/atom by chemical symbol, where an objective needs them.
     """
 
-    space: PrototypeSpace
+    space: Space
     objectives: tuple[Objective, ...]
     potential: Potential
     settings: RelaxationSettings

@@ -21,7 +21,7 @@ def write_csv(
 ) -> Path:
     """Write trials as a table (UTF-8, commas), whole or not at all.
 
-    Columns: trial, formula, one a site, one an objective and one a detail with the unit
+    Columns: trial, formula, one a choice, one an objective and one a detail with the unit
     in the name, energy_eV, n_atoms, cell lengths (Å), angles (degrees) and volume (Å³),
     max_force_eV_per_A, steps, status, message. A cell without a value is empty.
     """
@@ -49,7 +49,7 @@ def export_best(
 
 def _row(trial: Trial, objectives: Sequence[ObjectiveColumn]) -> Row:
     row: Row = {"trial": trial.number, "formula": trial.formula}
-    row |= {f"site_{label}": element for label, element in trial.sites.items()}
+    row |= {f"choice_{name}": choice for name, choice in trial.choices.items()}
     for objective in objectives:
         suffix = _UNIT_SUFFIX.get(objective.unit, objective.unit)
         row[f"{objective.name}_{suffix}"] = trial.values.get(objective.name)

@@ -17,7 +17,7 @@ from gnndesign.search.evaluate import Evaluator, Outcome, RelaxationSettings
 from gnndesign.search.objectives import Objective
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sampler import CandidateSampler, distributions, holds_candidate
-from gnndesign.search.space import Candidate, PrototypeSpace
+from gnndesign.search.space import Candidate, Space
 from gnndesign.search.trials import (
     ObjectiveColumn,
     Trial,
@@ -57,7 +57,7 @@ class SearchProgress:
 class Search:
     """A search that is ready to run; see `search_compositions` for the parameters."""
 
-    space: PrototypeSpace
+    space: Space
     objectives: tuple[Objective, ...]
     potential: Potential
     settings: RelaxationSettings
@@ -113,7 +113,7 @@ class Search:
         return asked
 
     def _candidate(self, trial: optuna.Trial) -> Candidate:
-        return self.space.candidates[self.space.index_of(trial.params)]
+        return self.space.candidate(self.space.pool.index_of(trial.params))
 
     def _evaluate(
         self,
@@ -150,7 +150,7 @@ class Search:
         message = message or f"{n_done} of {self.n_trials} candidates evaluated."
         result = SearchResult(
             study_name=study.study_name,
-            prototype=self.space.prototype,
+            space=self.space.to_dict(),
             objectives=tuple(map(ObjectiveColumn.of, self.objectives)),
             potential=self.potential.card.name,
             n_candidates=len(self.space),

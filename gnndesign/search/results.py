@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +21,7 @@ class SearchResult:
 
     Attributes:
         study_name: in its storage.
-        prototype: name of the prototype.
+        space: what was searched, as `Space.to_dict` describes it.
         objectives: names, units and directions of the values.
         potential: name of the potential.
         n_candidates: size of the space.
@@ -28,7 +30,7 @@ class SearchResult:
     """
 
     study_name: str
-    prototype: str
+    space: Mapping[str, Any]
     objectives: tuple[ObjectiveColumn, ...]
     potential: str
     n_candidates: int

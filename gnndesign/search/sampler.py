@@ -19,8 +19,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from gnndesign.errors import ParameterError
-from gnndesign.search.descriptors import charges_in_order, describe
-from gnndesign.search.space import PrototypeSpace
+from gnndesign.search.space import Space
 from gnndesign.search.surrogate import GaussianProcess, fit_gaussian_process
 from gnndesign.studies import INTERRUPTED
 
@@ -41,11 +40,11 @@ class Strategy(StrEnum):
     """Uniformly, without replacement."""
 
 
-def distributions(space: PrototypeSpace) -> dict[str, BaseDistribution]:
-    """One categorical Optuna distribution a site: what `study.ask` is given."""
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    """One categorical Optuna distribution a parameter: what `study.ask` is given."""
     return {
-        label: CategoricalDistribution(list(elements))
-        for label, elements in space.sites.items()
+        name: CategoricalDistribution(list(options))
+        for name, options in space.pool.options.items()
     }
 
 
@@ -58,7 +57,7 @@ def holds_candidate(trial: FrozenTrial) -> bool:
 
 
 class CandidateSampler(optuna.samplers.BaseSampler):
-    """Proposes candidates of a `PrototypeSpace`, never one twice.
+    """Proposes candidates of a `Space`, never one twice.
 
     Each proposal draws its random numbers from the seed and the number of candidates
     that are taken, so that a study that was interrupted and resumed proposes what an
@@ -80,7 +79,7 @@ class CandidateSampler(optuna.samplers.BaseSampler):
 
     def __init__(
         self,
-        space: PrototypeSpace,
+        space: Space,
         *,
         strategy: Strategy = Strategy.GAUSSIAN_PROCESS,
         seed: int = 0,
@@ -95,7 +94,7 @@ class CandidateSampler(optuna.samplers.BaseSampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """All sites, always together."""
+        """All parameters, always together."""
         del study, trial
         return self._distributions
 
@@ -105,7 +104,7 @@ class CandidateSampler(optuna.samplers.BaseSampler):
         trial: FrozenTrial,
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
-        """The elements of one untried candidate.
+        """The choices of one untried candidate.
 
         Raises:
             ParameterError: every candidate has been tried.
@@ -117,7 +116,7 @@ class CandidateSampler(optuna.samplers.BaseSampler):
         untried = self.untried(others)
         if not untried.any():
             raise ParameterError(
-                f"All {len(self._space.candidates)} candidates of the space are taken. "
+                f"All {len(self._space)} candidates of the space are taken. "
                 "Add elements to it to search on."
             )
         # Not from the trial's number: interrupted trials have used up some of those.
@@ -132,7 +131,7 @@ class CandidateSampler(optuna.samplers.BaseSampler):
             choice = self._by_tpe(study, trial, untried, random)
         else:
             choice = self._by_gaussian_process(study, others, untried, random)
-        return dict(self._space.candidates[choice].sites)
+        return self._space.pool.choices(choice)
 
     def sample_independent(
         self,
@@ -141,23 +140,23 @@ class CandidateSampler(optuna.samplers.BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Refused: sites are never chosen one by one."""
+        """Refused: parameters are never chosen one by one."""
         del study, trial, param_distribution
         raise ParameterError(
-            f"'{param_name}' is not a site of the space, whose sites are "
-            f"{', '.join(self._space.sites)}. Ask with distributions(space)."
+            f"'{param_name}' is not a parameter of the space, whose parameters are "
+            f"{', '.join(self._distributions)}. Ask with distributions(space)."
         )
 
     def untried(self, trials: Sequence[FrozenTrial]) -> Bool[ndarray, " n_candidates"]:
         """(n_candidates,) True where none of the trials holds the candidate."""
-        free = np.ones(len(self._space.candidates), dtype=bool)
+        free = np.ones(len(self._space), dtype=bool)
         free[[self._index(t) for t in trials if t.params and holds_candidate(t)]] = (
             False
         )
         return free
 
     def _index(self, trial: FrozenTrial) -> int:
-        return self._space.index_of(trial.params)
+        return self._space.pool.index_of(trial.params)
 
     def _by_tpe(
         self,
@@ -173,13 +172,13 @@ class CandidateSampler(optuna.samplers.BaseSampler):
                 label: tpe.sample_independent(study, trial, label, distribution)
                 for label, distribution in self._distributions.items()
             }
-            choice = self._space.find(wanted)
+            choice = self._space.pool.find(wanted)
             if choice is not None and untried[choice]:
                 return choice
         left = np.flatnonzero(untried)
         shared = [
-            sum(wanted[label] == element for label, element in candidate.sites.items())
-            for candidate in (self._space.candidates[index] for index in left)
+            sum(wanted[name] == choice for name, choice in choices.items())
+            for choices in map(self._space.pool.choices, left.tolist())
         ]
         return int(random.choice(left[np.array(shared) == max(shared)]))
 
@@ -217,12 +216,7 @@ class CandidateSampler(optuna.samplers.BaseSampler):
 
     def _describe(self) -> Float[ndarray, "n_candidates n_features"]:
         if self._features is None:
-            candidates = self._space.candidates
-            labels = list(self._space.sites)
-            self._features = describe(
-                [[c.sites[label] for label in labels] for c in candidates],
-                charges_in_order([c.oxidation_states for c in candidates], labels),
-            )
+            self._features = self._space.features()
         return self._features
 
     def _worth_scoring(
@@ -239,7 +233,7 @@ class CandidateSampler(optuna.samplers.BaseSampler):
         near = [
             index
             for best in known[np.argsort(costs)[:5]]
-            for index in self._space.neighbors_of(int(best))
+            for index in self._space.pool.neighbors_of(int(best))
             if untried[index]
         ]
         sample = random.choice(left, _MOST_SCORED // 2, replace=False)

@@ -24,13 +24,13 @@ from gnndesign.search.objectives import (
 )
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sampler import CandidateSampler, Strategy
-from gnndesign.search.space import PrototypeSpace
+from gnndesign.search.space import Space
 from gnndesign.search.trials import ObjectiveColumn
 from gnndesign.studies import open_existing_study
 
 
 def search_compositions(
-    space: PrototypeSpace,
+    space: Space,
     objectives: Objective | Sequence[Objective],
     potential: Potential,
     n_trials: int = 100,
@@ -46,7 +46,7 @@ def search_compositions(
     on_progress: Callable[[SearchProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> SearchResult:
-    """Look for the best choice of elements on the sites of a prototype.
+    """Look for the best candidates of a space.
 
     Candidates are proposed `batch_size` at a time, never one twice, relaxed together with
     the potential, and told to an Optuna study. Started again with the same storage, the
@@ -54,7 +54,7 @@ def search_compositions(
     at the same time.
 
     Args:
-        space: prototype and elements to choose from.
+        space: what to choose from.
         objectives: one, or several for a Pareto front.
         potential: relaxes the candidates.
         n_trials: number of candidates to evaluate in all, those of earlier runs on this
@@ -108,7 +108,7 @@ def search_compositions(
 
 
 def iterate_search(
-    space: PrototypeSpace,
+    space: Space,
     objectives: Objective | Sequence[Objective],
     potential: Potential,
     n_trials: int = 100,
@@ -168,7 +168,7 @@ def load_search(storage: str | Path, study_name: str | None = None) -> SearchRes
         trials = finished_trials(store.study, objectives, {})
         return SearchResult(
             study_name=store.study.study_name,
-            prototype=definition["space"]["prototype"],
+            space=definition["space"],
             objectives=tuple(map(ObjectiveColumn.of, objectives)),
             potential=definition["potential"]["name"],
             n_candidates=definition["n_candidates"],
@@ -177,7 +177,7 @@ def load_search(storage: str | Path, study_name: str | None = None) -> SearchRes
         )
 
 
-def _check_elements(space: PrototypeSpace, potential: Potential) -> None:
+def _check_elements(space: Space, potential: Potential) -> None:
     known = {chemical_symbols[number] for number in potential.card.elements}
     unknown = [element for element in space.elements if element not in known]
     if unknown:

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gnndesign.errors import CheckpointError
 from gnndesign.search.objectives import Direction, Objective
+from gnndesign.search.pool import Choice
 from gnndesign.structures.convert import atoms_from_dict
 from gnndesign.studies import INTERRUPTED
 
@@ -37,7 +38,7 @@ class Trial:
     Attributes:
         number: of the Optuna trial, from 0.
         formula: elements in the order of the sites.
-        sites: element by site label.
+        choices: by name of the parameter, such as the element on site "A".
         values: by objective name, each in the unit of its objective; empty without
             a result.
         details: further numbers by name with unit ("lattice_constant_a_A").
@@ -52,7 +53,7 @@ class Trial:
 
     number: int
     formula: str
-    sites: Mapping[str, str]
+    choices: Mapping[str, Choice]
     values: Mapping[str, float]
     details: Mapping[str, float]
     status: TrialStatus
@@ -113,7 +114,7 @@ def trial_from_frozen(frozen: FrozenTrial, objectives: Sequence[Objective]) -> T
     return Trial(
         number=frozen.number,
         formula=attributes.get("formula", ""),
-        sites=dict(frozen.params),
+        choices=dict(frozen.params),
         values=values,
         details=outcome.get("details", {}),
         status=TrialStatus(outcome["status"]),

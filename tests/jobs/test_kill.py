@@ -19,7 +19,7 @@ from gnndesign.jobs.spec import JobSpec
 from gnndesign.jobs.states import JobState
 from gnndesign.jobs.store import JobStore
 from gnndesign.search.objectives import LatticeConstant
-from gnndesign.search.space import PrototypeSpace
+from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.simulation.dynamics import ENSEMBLES
 from gnndesign.simulation.observables import OBSERVABLES
 from gnndesign.simulation.relaxation import METHODS

@@ -18,7 +18,7 @@ from gnndesign.jobs.tasks import run_simulation
 from gnndesign.jobs.worker import Worker
 from gnndesign.potentials.catalog import load_potential
 from gnndesign.search.objectives import LatticeConstant
-from gnndesign.search.space import PrototypeSpace
+from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.search.study import load_search, search_compositions
 from gnndesign.simulation.dynamics import molecular_dynamics
 from gnndesign.simulation.trajectory import TrajectoryFile

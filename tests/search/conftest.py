@@ -4,7 +4,7 @@ import pytest
 import toy_potential
 from toy_potential import ToyPotential
 
-from gnndesign.search.space import PrototypeSpace
+from gnndesign.search.prototype_space import PrototypeSpace
 
 TOY_PATH = Path(toy_potential.__file__)
 

@@ -2,7 +2,7 @@ import pytest
 
 from gnndesign.potentials.catalog import load_potential
 from gnndesign.search.objectives import FormationEnergy, LatticeConstant
-from gnndesign.search.space import PrototypeSpace
+from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.search.study import search_compositions
 
 pytestmark = pytest.mark.slow

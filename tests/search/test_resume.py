@@ -12,21 +12,22 @@ import pytest
 
 from gnndesign.errors import CheckpointError
 from gnndesign.search.objectives import FormationEnergy, LatticeConstant
-from gnndesign.search.space import PrototypeSpace
+from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.search.study import iterate_search, load_search, search_compositions
 from gnndesign.search.trials import TrialStatus
 
 SCRIPT = """
 import importlib.util, json, sys
 from gnndesign.search.objectives import LatticeConstant
-from gnndesign.search.space import PrototypeSpace
+from gnndesign.search.prototype_space import PrototypeSpace
+from gnndesign.search.space import space_from_dict
 from gnndesign.search.study import search_compositions
 
 spec = importlib.util.spec_from_file_location("toy_potential", sys.argv[1])
 toy = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(toy)
 search_compositions(
-    PrototypeSpace.from_dict(json.loads(sys.argv[2])),
+    space_from_dict(json.loads(sys.argv[2])),
     LatticeConstant(target=4.1),
     toy.ToyPotential(delay_s=float(sys.argv[3])),
     int(sys.argv[4]),
@@ -187,7 +188,7 @@ def test_what_is_loaded_is_what_was_found(small_space, toy, lattice, tmp_path):
     for one, other in zip(found.trials, loaded.trials, strict=True):
         assert one.values == other.values
         assert one.energy == other.energy
-        assert one.sites == other.sites
+        assert one.choices == other.choices
         assert (one.atoms.positions == other.atoms.positions).all()
         assert (one.atoms.cell.array == other.atoms.cell.array).all()
 

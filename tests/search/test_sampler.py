@@ -5,8 +5,8 @@ import pytest
 from gnndesign.errors import ParameterError
 from gnndesign.search import sampler
 from gnndesign.search.descriptors import describe
+from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.search.sampler import CandidateSampler, Strategy, distributions
-from gnndesign.search.space import PrototypeSpace
 from gnndesign.search.surrogate import fit_gaussian_process
 
 STRATEGIES = list(Strategy)
@@ -76,7 +76,7 @@ def test_every_candidate_comes_exactly_once_and_then_it_ends(
     seen = []
     for k in range(len(space)):
         trial = study.ask(distributions(space))
-        seen.append(space.index_of(trial.params))
+        seen.append(space.pool.index_of(trial.params))
         if k % 5 == 4:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         elif k % 3:
@@ -99,7 +99,7 @@ def test_the_seed_decides(space, strategy):
         found = []
         for _ in range(15):
             trial = study.ask(distributions(space))
-            found.append(space.index_of(trial.params))
+            found.append(space.pool.index_of(trial.params))
             study.tell(trial, found[-1] % 7)
         return found
 
@@ -122,14 +122,14 @@ def evaluations_until(space, strategy, seed, targets, limit=160, batch=8):
         trials = [study.ask(distributions(space)) for _ in range(batch)]
         for trial in trials:
             n += 1
-            if space.index_of(trial.params) in targets:
+            if space.pool.index_of(trial.params) in targets:
                 return n
             study.tell(trial, value(trial.params))
     return limit
 
 
 def test_the_surrogate_finds_the_best_sooner_than_chance(wide_space):
-    values = [value(candidate.sites) for candidate in wide_space.candidates]
+    values = [value(wide_space.pool.choices(k)) for k in range(len(wide_space))]
     targets = set(np.argsort(values)[:5].tolist())
     found = [
         evaluations_until(wide_space, Strategy.GAUSSIAN_PROCESS, seed, targets)

@@ -5,8 +5,9 @@ import pytest
 
 from gnndesign.errors import ParameterError, StructureError
 from gnndesign.search.charges import common_states
+from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.search.sites import site_labels
-from gnndesign.search.space import PrototypeSpace
+from gnndesign.search.space import space_from_dict
 
 
 def perovskite(a, b, x=("O",), **options):
@@ -16,7 +17,7 @@ def perovskite(a, b, x=("O",), **options):
 
 
 def formulas(space):
-    return {candidate.formula for candidate in space.candidates}
+    return {candidate.formula for candidate in map(space.candidate, range(len(space)))}
 
 
 def test_known_perovskites_are_in_and_charged_ones_are_out():
@@ -27,10 +28,10 @@ def test_known_perovskites_are_in_and_charged_ones_are_out():
 
 def test_the_states_of_a_candidate_make_it_neutral():
     space = perovskite(("Sr", "Sn", "Pb"), ("Ti", "Sn", "Pb", "Fe"), ("O", "S", "Cl"))
-    for candidate in space.candidates:
+    for candidate in map(space.candidate, range(len(space))):
         states = candidate.oxidation_states
         assert states["A"] + states["B"] + 3 * states["X"] == 0
-        for label, symbol in candidate.sites.items():
+        for label, symbol in candidate.choices.items():
             assert states[label] in common_states(symbol)
 
 
@@ -56,7 +57,7 @@ def test_an_anion_is_more_electronegative_than_the_cations():
 def test_without_the_switch_all_is_in_but_repeated_elements():
     space = perovskite(("Sr", "Ti"), ("Ti", "Al"), charge_neutral=False)
     assert formulas(space) == {"SrTiO3", "SrAlO3", "TiAlO3"}
-    assert space.candidates[0].oxidation_states is None
+    assert space.candidate(0).oxidation_states is None
 
 
 def test_more_oxidation_states_let_more_in():
@@ -67,7 +68,7 @@ def test_more_oxidation_states_let_more_in():
 
 
 def test_elements_land_on_the_sites_they_were_given(small_space):
-    candidate = small_space.candidates[0]
+    candidate = small_space.candidate(0)
     atoms = small_space.build(candidate)
     assert candidate.formula == "SrTiO3"
     assert sorted(atoms.symbols) == ["O", "O", "O", "Sr", "Ti"]
@@ -79,7 +80,7 @@ def test_elements_land_on_the_sites_they_were_given(small_space):
     assert distances[strontium, oxygen].min() > distances[titanium, oxygen].max()
     # The inverse arrangement is another candidate.
     swapped = perovskite(("Ti",), ("Sr",), charge_neutral=False)
-    other = swapped.build(swapped.candidates[0])
+    other = swapped.build(swapped.candidate(0))
     assert list(other.symbols).index("Ti") == strontium
 
 
@@ -94,8 +95,8 @@ def test_elements_land_on_the_sites_they_were_given(small_space):
 )
 def test_other_prototypes_have_their_sites_and_formulas(prototype, sites, formula):
     space = PrototypeSpace(prototype=prototype, sites=sites)
-    assert [c.formula for c in space.candidates] == [formula]
-    atoms = space.build(space.candidates[0])
+    assert [c.formula for c in map(space.candidate, range(len(space)))] == [formula]
+    atoms = space.build(space.candidate(0))
     assert atoms.get_chemical_formula("reduce") is not None
     assert set(atoms.symbols) == set(space.elements)
 
@@ -106,18 +107,18 @@ def test_labels_name_the_sites_of_a_prototype():
 
 def test_neighbors_differ_at_one_site(space):
     for index in range(len(space)):
-        own = space.candidates[index].sites
+        own = space.candidate(index).choices
         brute_force = [
             other
-            for other, candidate in enumerate(space.candidates)
-            if sum(candidate.sites[s] != own[s] for s in own) == 1
+            for other in range(len(space))
+            if sum(space.candidate(other).choices[s] != own[s] for s in own) == 1
         ]
-        assert sorted(space.neighbors_of(index)) == brute_force
+        assert sorted(space.pool.neighbors_of(index)) == brute_force
 
 
 def test_json_and_back(space):
     data = json.loads(json.dumps(space.to_dict()))
-    again = PrototypeSpace.from_dict(data)
+    again = space_from_dict(data)
     assert formulas(again) == formulas(space)
     assert again.to_dict() == space.to_dict()
 
@@ -161,4 +162,4 @@ def test_an_unknown_prototype_is_refused():
 
 def test_an_unknown_entry_in_json_is_refused(space):
     with pytest.raises(ParameterError, match="to_dict"):
-        PrototypeSpace.from_dict({**space.to_dict(), "color": "blue"})
+        space_from_dict({**space.to_dict(), "color": "blue"})

@@ -8,7 +8,7 @@ import pytest
 from gnndesign.errors import CheckpointError, ParameterError, UnsupportedElementError
 from gnndesign.search import evaluate
 from gnndesign.search.objectives import Density, FormationEnergy, LatticeConstant
-from gnndesign.search.space import PrototypeSpace
+from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.search.study import iterate_search, load_search, search_compositions
 from gnndesign.search.trials import TrialStatus
 from gnndesign.structures.files import load_structure
@@ -41,7 +41,7 @@ def test_a_trial_says_what_was_relaxed(small_space, toy):
     for trial in result.trials:
         assert trial.status is TrialStatus.CONVERGED
         assert trial.max_force < 0.05
-        assert set(trial.atoms.symbols) == set(trial.sites.values())
+        assert set(trial.atoms.symbols) == set(trial.choices.values())
         a = trial.atoms.cell.lengths()[0]
         assert trial.details["lattice_constant_a_A"] == pytest.approx(a)
         deviation = trial.values["lattice_constant_deviation"]
@@ -91,7 +91,7 @@ def test_failures_are_trials_with_a_reason_and_the_others_go_on(
     build = PrototypeSpace.build
 
     def refuse(self, candidate):
-        if candidate.sites["A"] == "Ba" and candidate.sites["B"] == "Ti":
+        if candidate.choices["A"] == "Ba" and candidate.choices["B"] == "Ti":
             raise ParameterError("Barium is out of stock.")
         return build(self, candidate)
 
@@ -259,10 +259,10 @@ def test_the_table_has_all_trials_and_units_in_its_columns(small_space, toy, tmp
     path = result.to_csv(tmp_path / "table.csv")
     rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     assert [int(row["trial"]) for row in rows] == list(range(6))
-    assert {"site_A", "density_g_per_cm3", "energy_eV", "a_A", "volume_A3"} <= set(
+    assert {"choice_A", "density_g_per_cm3", "energy_eV", "a_A", "volume_A3"} <= set(
         rows[0]
     )
-    diverged = [row for row in rows if row["site_B"] == "Zr"]
+    diverged = [row for row in rows if row["choice_B"] == "Zr"]
     assert {row["density_g_per_cm3"] for row in diverged} == {""}
     assert {row["status"] for row in diverged} == {"diverged"}
 
