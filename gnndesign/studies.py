@@ -75,6 +75,14 @@ class StudyStore:
         trial.set_user_attr("owner", owner)
         return trial
 
+    def trial(self, number: int) -> optuna.Trial:
+        """A running trial, to write to."""
+        return optuna.Trial(self.study, self._trial_id(number))
+
+    def _trial_id(self, number: int) -> int:
+        study_id = self._storage.get_study_id_from_name(self.study.study_name)
+        return self._storage.get_trial_id_from_study_id_trial_number(study_id, number)
+
     def _own(self) -> str:
         """The name of this process, whose lock is held from now on."""
         if self._database is not None and self._own_lock is None:
@@ -128,11 +136,7 @@ class StudyStore:
 
     def set_attribute(self, number: int, name: str, value: Any) -> None:
         """Set a user attribute of a running trial."""
-        study_id = self._storage.get_study_id_from_name(self.study.study_name)
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(
-            study_id, number
-        )
-        self._storage.set_trial_user_attr(trial_id, name, value)
+        self._storage.set_trial_user_attr(self._trial_id(number), name, value)
 
     def _living_owners(self) -> set[str]:
         """Those who hold their lock; the locks of killed processes are removed."""
