@@ -191,7 +191,7 @@ def _hover(trial: Trial, columns: Sequence[ObjectiveColumn]) -> str:
     lines += [
         f"{_title(column)}: {trial.values[column.name]:.4g}" for column in columns
     ]
-    lines += [f"{name}: {value:.4g}" for name, value in trial.details.items()]
+    lines += [f"{name}: {value:.4g}" for name, value in trial.measured.items()]
     if trial.status != "converged":
         lines.append(f"not converged: {trial.status}")
     return "<br>".join(lines)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, overload
 
 import ase
 
 from gnndesign.errors import ConvergenceError, GNNDesignError, StructureError
 from gnndesign.potentials.base import Potential
-from gnndesign.properties.base import End, Property, ResultT, Steps
+from gnndesign.properties.base import Property, ResultT, Steps
 from gnndesign.properties.outcomes import Outcome, PropertyStatus
-from gnndesign.properties.shared_queue import SharedQueue
+from gnndesign.properties.plans import Plans
 from gnndesign.simulation.base import Snapshot, Status
 from gnndesign.simulation.room import Room
 
@@ -114,17 +114,6 @@ def compute(
     return outcome.result
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Plan:
-    """A property of a structure on its way."""
-
-    key: tuple[int, int]
-    kind: str
-    steps: Steps[Any]
-    wanted: int = 0
-    ends: dict[int, End] = field(default_factory=dict[int, End])
-
-
 class Computation:
     """Properties of structures on their way; what `compute` iterates over.
 
@@ -168,8 +157,7 @@ class Computation:
             )
         self._skip = frozenset(skip)
         self._potential = potential
-        self._queue = SharedQueue(potential, room)
-        self._plans: dict[tuple[int, int], _Plan] = {}
+        self._plans: Plans[tuple[int, int]] = Plans(potential, room)
         self._new: list[Outcome[Any]] = []
         self.outcomes: dict[tuple[int, int], Outcome[Any]] = {}
         self.first_error: GNNDesignError | None = None
@@ -186,69 +174,42 @@ class Computation:
         """Work until nothing is left, or until `should_stop`."""
         for place, atoms in enumerate(self._structures):
             for which, wanted in enumerate(self._properties):
-                if (place, which) in self._skip:
-                    continue
-                plan = _Plan(
-                    key=(place, which),
-                    kind=wanted.kind,
-                    steps=_checked(wanted, atoms, self._potential),
-                )
-                self._plans[plan.key] = plan
-                self._advance(plan, None)
-        self._deliver()
+                if (place, which) not in self._skip:
+                    steps = _checked(wanted, atoms, self._potential)
+                    self._plans.add((place, which), steps)
+        self._take()
         yield self._progress("")
-        while self._plans:
-            for snapshot in self._queue:
-                self._deliver()
-                yield self._progress(self._said(snapshot))
-                if should_stop is not None and should_stop():
-                    for plan in tuple(self._plans.values()):
-                        plan.steps.close()
-                        self._end(plan, PropertyStatus.STOPPED, message=STOPPED)
-                    yield self._progress("Stopped.")
-                    return
-
-    def _deliver(self) -> None:
-        """Hand out what has ended until no plan has new work."""
-        while True:
-            self._queue.flush()
-            ended = self._queue.take_ended()
-            if not ended:
+        for snapshot in self._plans:
+            self._take()
+            yield self._progress(self._said(snapshot))
+            if should_stop is not None and should_stop():
+                for key in self._plans.close():
+                    self._end(key, PropertyStatus.STOPPED, message=STOPPED)
+                yield self._progress("Stopped.")
                 return
-            for (key, place), end in ended:
-                plan = self._plans[key]
-                plan.ends[place] = end
-                if len(plan.ends) == plan.wanted:
-                    self._advance(plan, [plan.ends[k] for k in range(plan.wanted)])
 
-    def _advance(self, plan: _Plan, ends: list[End] | None) -> None:
-        """Hand a plan what it waited for; take its next work, or its result."""
-        try:
-            work = next(plan.steps) if ends is None else plan.steps.send(ends)
-        except StopIteration as stop:
-            self._end(plan, PropertyStatus.COMPUTED, result=stop.value)
-        except GNNDesignError as error:
-            self.first_error = self.first_error or error
-            self._end(plan, PropertyStatus.FAILED, message=str(error))
-        else:
-            plan.ends, plan.wanted = {}, len(work.structures)
-            for place in range(plan.wanted):
-                self._queue.ask(work, place, (plan.key, place))
+    def _take(self) -> None:
+        """What has ended, as outcomes."""
+        for key, end in self._plans.take_ended():
+            if isinstance(end, GNNDesignError):
+                self.first_error = self.first_error or end
+                self._end(key, PropertyStatus.FAILED, message=str(end))
+            else:
+                self._end(key, PropertyStatus.COMPUTED, result=end)
 
     def _end(
         self,
-        plan: _Plan,
+        key: tuple[int, int],
         status: PropertyStatus,
         *,
         message: str = "",
         result: Any = None,
     ) -> None:
-        del self._plans[plan.key]
         card = self._potential.card
-        atoms = self._structures[plan.key[0]]
+        atoms = self._structures[key[0]]
         outcome: Outcome[Any] = Outcome(
-            kind=plan.kind,
-            structure=plan.key[0],
+            kind=self._properties[key[1]].kind,
+            structure=key[0],
             formula=atoms.get_chemical_formula("metal"),
             potential=card.name,
             checksum=card.checksum,
@@ -256,7 +217,7 @@ class Computation:
             message=message,
             result=result,
         )
-        self.outcomes[plan.key] = outcome
+        self.outcomes[key] = outcome
         self._new.append(outcome)
 
     def _progress(self, message: str) -> Progress:
@@ -267,7 +228,7 @@ class Computation:
 
     def _said(self, snapshot: Snapshot) -> str:
         running = int((snapshot.status == Status.RUNNING).sum())
-        waiting = self._queue.n_unended
+        waiting = self._plans.n_structures
         if not running:
             return f"{waiting} structures on their way."
         steps = int(snapshot.step.max())

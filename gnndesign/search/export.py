@@ -53,7 +53,7 @@ def _row(trial: Trial, objectives: Sequence[ObjectiveColumn]) -> Row:
     for objective in objectives:
         suffix = _UNIT_SUFFIX.get(objective.unit, objective.unit)
         row[f"{objective.name}_{suffix}"] = trial.values.get(objective.name)
-    row |= trial.details
+    row |= trial.measured
     row["energy_eV"] = trial.energy
     if trial.atoms is not None:
         lengths_and_angles = trial.atoms.cell.cellpar().tolist()

@@ -1,8 +1,9 @@
-"""The loop of a search: ask for many, relax them in one batch, tell what came out."""
+"""The loop of a search: ask for many, evaluate them together, tell what came out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from optuna.trial import TrialState
 from gnndesign.errors import CheckpointError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.references import reference_energies
-from gnndesign.search.evaluate import Evaluator, Outcome, RelaxationSettings
+from gnndesign.search.evaluate import Assessment, Outcome
+from gnndesign.search.evaluations import evaluations_of, in_groups
 from gnndesign.search.objectives import Objective
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sampler import CandidateSampler, distributions, holds_candidate
-from gnndesign.search.space import Candidate, Space
+from gnndesign.search.space import Candidate
 from gnndesign.search.trials import (
+    ConstraintColumn,
     ObjectiveColumn,
     Trial,
     TrialStatus,
@@ -28,7 +31,7 @@ from gnndesign.studies import StudyStore, open_study
 
 _DEFINITION = "gnndesign"
 _REFERENCES = "reference_energies"
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,7 @@ class SearchProgress:
     Attributes:
         n_done: trials of the study that count: finished and not interrupted.
         n_trials: how many there are to be.
-        new: the trials of the batch just evaluated; empty at the end, and at the start
+        new: the trials just evaluated; empty at the end, and at the start
             while the energies of the elements are computed.
         best: the best trial so far, or the Pareto front; empty before the first value.
         result: everything so far.
@@ -57,111 +60,124 @@ class SearchProgress:
 class Search:
     """A search that is ready to run; see `search_compositions` for the parameters."""
 
-    space: Space
-    objectives: tuple[Objective, ...]
+    assessment: Assessment
     potential: Potential
-    settings: RelaxationSettings
     n_trials: int
     batch_size: int
+    group_size: int
+    executor: Executor | None
     should_stop: Callable[[], bool] | None
     _seen: dict[int, Trial] = field(default_factory=dict[int, Trial])
 
     def run(
         self, storage: str | Path | None, study_name: str, sampler: CandidateSampler
     ) -> Generator[SearchProgress, None, None]:
-        """Ask, relax and tell until the study has its trials."""
+        """Ask, evaluate and tell until the study has its trials."""
         definition = self._definition()
         with open_study(
             storage,
             study_name,
             sampler,
-            [objective.direction for objective in self.objectives],
+            [objective.direction for objective in self.assessment.objectives],
             {_DEFINITION: definition},
         ) as store:
             _check_definition(store.study, definition)
             if self._needs_references(store.study):
+                n = len(self.assessment.space.elements)
                 yield self._progress(
                     store.study,
                     (),
-                    f"Relaxing {len(self.space.elements)} elements, the zero of formation "
-                    "energies; they are kept for the next search.",
+                    f"Relaxing {n} elements, the zero of formation energies; they are "
+                    "kept for the next search.",
                 )
             references = self._references(store.study)
             stopped = references is None
-            while references is not None and not (stopped := self._wants_stop()):
-                with store.exclusively():
-                    asked = self._ask(store, sampler)
-                if not asked:
-                    break
-                yield self._evaluate(store, asked, references)
+            if references is not None:
+                yield from self._evaluate(store, sampler, references)
+                stopped = self._wants_stop()
             yield self._progress(store.study, (), self._why_ended(store.study, stopped))
-
-    def _wants_stop(self) -> bool:
-        return self.should_stop is not None and self.should_stop()
-
-    def _ask(self, store: StudyStore, sampler: CandidateSampler) -> list[optuna.Trial]:
-        store.take_back_abandoned()
-        trials = store.study.get_trials(deepcopy=False)
-        n_taken = sum(map(holds_candidate, trials))
-        n_left = int(sampler.untried(trials).sum())
-        n_wanted = min(self.batch_size, self.n_trials - n_taken, n_left)
-        asked: list[optuna.Trial] = []
-        for _ in range(n_wanted):
-            trial = store.ask(distributions(self.space))
-            trial.set_user_attr("formula", self._candidate(trial).formula)
-            asked.append(trial)
-        return asked
-
-    def _candidate(self, trial: optuna.Trial) -> Candidate:
-        return self.space.candidate(self.space.pool.index_of(trial.params))
 
     def _evaluate(
         self,
         store: StudyStore,
-        asked: list[optuna.Trial],
+        sampler: CandidateSampler,
         references: Mapping[str, float],
-    ) -> SearchProgress:
-        evaluate = Evaluator(
-            space=self.space,
-            objectives=self.objectives,
-            potential=self.potential,
-            settings=self.settings,
-            reference_energies=references,
+    ) -> Generator[SearchProgress, None, None]:
+        """Keep a batch on its way; who is through is told and replaced."""
+        evaluations = evaluations_of(
+            self.assessment, self.potential, references, self.executor
         )
-        untold = {trial.number: trial for trial in asked}
+        going: dict[int, optuna.Trial] = {}
         try:
-            candidates = [self._candidate(trial) for trial in asked]
-            for trial, outcome in zip(
-                asked, evaluate(candidates, self.should_stop), strict=True
-            ):
-                if outcome.status is not TrialStatus.INTERRUPTED:
-                    _tell(store.study, trial, outcome)
-                    del untold[trial.number]
+            while not self._wants_stop():
+                asked = self._ask(store, sampler, len(going))
+                candidates = {n: self._candidate(trial) for n, trial in asked.items()}
+                going |= asked
+                for group in in_groups(candidates, self.group_size):
+                    evaluations.submit(group)
+                if not going:
+                    return
+                outcomes = evaluations.completed(self.should_stop)
+                for number, outcome in outcomes.items():
+                    tell(store.study, going[number], outcome)
+                    del going[number]
+                if outcomes:
+                    yield self._progress(store.study, tuple(outcomes), "")
         finally:
-            for number in untold:
+            evaluations.close()
+            for number in going:
                 store.interrupt(number)
-        return self._progress(store.study, tuple(trial.number for trial in asked), "")
+
+    def _wants_stop(self) -> bool:
+        return self.should_stop is not None and self.should_stop()
+
+    def _ask(
+        self, store: StudyStore, sampler: CandidateSampler, n_going: int
+    ) -> dict[int, optuna.Trial]:
+        """Fill the batch; not for one or two, since few together are slow."""
+        n_free = self.batch_size - n_going
+        if n_going and n_free < self.group_size:
+            return {}
+        asked: dict[int, optuna.Trial] = {}
+        with store.exclusively():
+            while len(asked) < n_free and (left := store.adopt_abandoned()):
+                asked[left.number] = store.trial(left.number)
+            trials = store.study.get_trials(deepcopy=False)
+            n_taken = sum(map(holds_candidate, trials))
+            n_left = int(sampler.untried(trials).sum())
+            n_wanted = min(n_free - len(asked), self.n_trials - n_taken, n_left)
+            for _ in range(n_wanted):
+                trial = store.ask(distributions(self.assessment.space))
+                trial.set_user_attr("formula", self._candidate(trial).formula)
+                asked[trial.number] = trial
+        return asked
+
+    def _candidate(self, trial: optuna.Trial) -> Candidate:
+        space = self.assessment.space
+        return space.candidate(space.pool.index_of(trial.params))
 
     def _progress(
         self, study: optuna.Study, new: tuple[int, ...], message: str
     ) -> SearchProgress:
-        trials = finished_trials(study, self.objectives, self._seen)
+        trials = finished_trials(study, self.assessment.objectives, self._seen)
         n_done = count_done(trials)
         message = message or f"{n_done} of {self.n_trials} candidates evaluated."
         result = SearchResult(
             study_name=study.study_name,
-            space=self.space.to_dict(),
-            objectives=tuple(map(ObjectiveColumn.of, self.objectives)),
+            space=self.assessment.space.to_dict(),
+            objectives=tuple(map(ObjectiveColumn.of, self.assessment.objectives)),
+            constraints=tuple(map(ConstraintColumn.of, self.assessment.constraints)),
             potential=self.potential.card.name,
-            n_candidates=len(self.space),
+            n_candidates=len(self.assessment.space),
             trials=trials,
             message=message,
         )
+        alone = len(self.assessment.objectives) == 1
         return SearchProgress(
             n_done=n_done,
             n_trials=self.n_trials,
             new=tuple(trial for trial in trials if trial.number in new),
-            best=result.best(1 if len(self.objectives) == 1 else None),
+            best=result.best(1 if alone else None),
             result=result,
             message=message,
         )
@@ -179,8 +195,9 @@ class Search:
             )
         if len(trials) < self.n_trials:
             return (
-                f"All {len(self.space)} candidates of the space are evaluated, fewer than "
-                f"the {self.n_trials} trials wanted. Add elements to search on."
+                f"All {len(self.assessment.space)} candidates of the space are evaluated, "
+                f"fewer than the {self.n_trials} trials wanted. Widen the space to search "
+                "on."
             )
         return f"{done} of {self.n_trials} candidates evaluated."
 
@@ -188,30 +205,26 @@ class Search:
         """What a study of this search is about."""
         return {
             "format": _FORMAT,
-            "space": self.space.to_dict(),
-            "n_candidates": len(self.space),
-            "objectives": [objective.to_dict() for objective in self.objectives],
+            **self.assessment.to_dict(),
+            "n_candidates": len(self.assessment.space),
             "potential": {
                 "name": self.potential.card.name,
                 "checksum": self.potential.card.checksum,
             },
-            "cell": self.settings.cell,
-            "max_force": self.settings.max_force,
         }
 
     def _needs_references(self, study: optuna.Study) -> bool:
-        return _REFERENCES not in study.user_attrs and any(
-            objective.needs_references for objective in self.objectives
-        )
+        return _REFERENCES not in study.user_attrs and self.assessment.needs_references
 
     def _references(self, study: optuna.Study) -> Mapping[str, float] | None:
         """By chemical symbol, empty where none is needed; None when stopped."""
         # All trials of a study refer to the same energies, whatever the cache holds now.
         if self._needs_references(study):
+            elements = self.assessment.space.elements
             energies = reference_energies(
-                self.space.elements, self.potential, should_stop=self.should_stop
+                elements, self.potential, should_stop=self.should_stop
             )
-            if len(energies) < len(self.space.elements):
+            if len(energies) < len(elements):
                 return None
             study.set_user_attr(_REFERENCES, energies)
         return dict(study.user_attrs.get(_REFERENCES, {}))
@@ -229,13 +242,22 @@ def _check_definition(study: optuna.Study, definition: Mapping[str, Any]) -> Non
             )
 
 
-def _tell(study: optuna.Study, trial: optuna.Trial, outcome: Outcome) -> None:
+def tell(study: optuna.Study, trial: optuna.Trial, outcome: Outcome) -> None:
+    """Write down what became of a trial, and end it.
+
+    One that was pruned or has failed keeps the constraints and numbers it got to.
+    """
     trial.set_user_attr("outcome", outcome.to_dict())
-    if outcome.values is None:
-        trial.set_user_attr("reason", outcome.message)
-        study.tell(trial, state=TrialState.FAIL)
-    else:
+    if outcome.goals:
+        trial.set_user_attr("measures", dict(outcome.goals))
+    for name, violation in outcome.constraints.items():
+        trial.set_constraint(name, violation)
+    if outcome.values is not None:
         study.tell(trial, list(outcome.values))
+        return
+    trial.set_user_attr("reason", outcome.message)
+    pruned = outcome.status is TrialStatus.PRUNED
+    study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
 
 
 def finished_trials(

@@ -1,239 +1,328 @@
-"""What a search can look for: each objective is a number of a relaxed candidate."""
+"""What a search looks for: a `Measure` of a candidate with a goal or with bounds."""
 
 from __future__ import annotations
 
-import warnings
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from enum import IntEnum
 from typing import Any, ClassVar, Literal
 
 import ase
-import numpy as np
-import spglib
 
-from gnndesign.errors import ParameterError, StructureError
-from gnndesign.units import ATOMIC_MASS_KG
+from gnndesign.errors import ParameterError
+from gnndesign.potentials.base import Potential
+from gnndesign.properties.base import Steps
+from gnndesign.search.space import Candidate
 
 Direction = Literal["minimize", "maximize"]
 
-_GRAMS_PER_CM3 = ATOMIC_MASS_KG * 1e27
-"""amu/Å³ in g/cm³."""
+
+class Stage(IntEnum):
+    """When something is measured: what is cheap comes first."""
+
+    COMPOSITION = 0
+    """Of the formula alone."""
+    SINGLE_POINT = 1
+    """Of the structure as it was built."""
+    RELAXED = 2
+    """Of the relaxed structure and its energy."""
+    PROPERTY = 3
+    """Tens of further structures."""
+    PHONONS = 4
+    """Hundreds."""
+    DYNAMICS = 5
+    """Thousands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RelaxedCandidate:
-    """What an objective is computed from.
+class Subject:
+    """What is measured.
 
     Attributes:
-        start: the crystal as it was built, with the prototype's exact symmetry.
-        atoms: the relaxed crystal, its atoms in the same order.
-        energy: of all its atoms, eV.
+        candidate: the choice.
+        start: the structure as it was built.
+        atoms: the relaxed structure, its atoms in the same order; the start before
+            `Stage.RELAXED`.
+        energy: of all its atoms, eV; NaN before `Stage.SINGLE_POINT`.
+        potential: whose energies these are.
         reference_energies: eV/atom of the elemental ground states, by chemical symbol;
-            empty where no objective needs them.
+            empty where no measure needs them.
+        results: of properties computed so far, so that none is computed twice.
     """
 
+    candidate: Candidate
     start: ase.Atoms
     atoms: ase.Atoms
     energy: float
+    potential: Potential
     reference_energies: Mapping[str, float] = field(default_factory=dict[str, float])
+    results: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Objective(ABC):
-    """A number to make as small or as large as possible.
+class Measure(ABC):
+    """A number of a candidate, and how it is computed.
 
     Attributes:
-        kind: its name in a job specification.
-        unit: of the value.
-        needs_references: whether `reference_energies` must be given.
+        kind: its name in job specifications and studies.
+        needs_references: whether `Subject.reference_energies` must be given.
     """
 
     kind: ClassVar[str]
-    unit: ClassVar[str]
     needs_references: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
-        """By which a trial's values are found."""
+        """By which a trial's numbers are found."""
         return self.kind
 
     @property
-    def direction(self) -> Direction:
-        """What is better: "minimize" or "maximize"."""
-        return "minimize"
+    @abstractmethod
+    def unit(self) -> str:
+        """Of the number."""
+
+    @property
+    def column(self) -> str:
+        """The name with the unit in it, for tables."""
+        unit = column_unit(self.unit)
+        return self.name if self.name.endswith(unit) else f"{self.name}_{unit}"
+
+    @property
+    def stage(self) -> Stage:
+        """What it needs."""
+        return Stage.RELAXED
 
     @abstractmethod
-    def value(self, relaxed: RelaxedCandidate) -> float:
-        """The number to optimize, in `unit`.
+    def steps(self, subject: Subject) -> Steps[float]:
+        """The work, piece by piece, and the number in `unit`.
 
         Raises:
-            StructureError: it cannot be computed for this structure.
+            GNNDesignError: it cannot be measured of this structure.
         """
 
-    def details(self, relaxed: RelaxedCandidate) -> dict[str, float]:
-        """Further numbers worth keeping, by name with unit ("lattice_constant_A")."""
-        del relaxed
-        return {}
-
     def to_dict(self) -> dict[str, Any]:
-        """What defines the objective, as JSON would have it."""
+        """What defines the measure, as JSON would have it."""
         return {"kind": self.kind, **asdict(self)}
 
+    def minimized(self) -> Objective:
+        """As an objective, the smaller the better."""
+        return Objective(measure=self)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FormationEnergy(Objective):
-    """Energy of formation from the elements, eV/atom; negative where it is gained.
+    def maximized(self) -> Objective:
+        """As an objective, the larger the better."""
+        return Objective(measure=self, goal=Maximize())
 
-        (E - sum over atoms of E_element / n_element) / n_atoms
+    def near(self, value: float) -> Objective:
+        """As an objective, the nearer to a value the better."""
+        return Objective(measure=self, goal=Target(value))
 
-    E_element / n_element is the energy per atom of the elemental ground state relaxed
-    with the same potential. No correction for gases or mixed levels of theory is applied:
-    the error of the level of theory the potential was trained on (oxides come out too
-    weakly bound with PBE) is in it.
-    """
+    def within(self, low: float, high: float) -> Objective:
+        """As an objective, best anywhere between two values."""
+        return Objective(measure=self, goal=Window(low, high))
 
-    kind: ClassVar[str] = "formation_energy"
-    unit: ClassVar[str] = "eV/atom"
-    needs_references: ClassVar[bool] = True
+    def at_most(self, value: float) -> Constraint:
+        """As a constraint."""
+        return Constraint(measure=self, high=value)
 
-    def value(self, relaxed: RelaxedCandidate) -> float:
-        """Formation energy, eV/atom."""
-        symbols = relaxed.atoms.get_chemical_symbols()
-        elements = sum(relaxed.reference_energies[symbol] for symbol in symbols)
-        return (relaxed.energy - elements) / len(symbols)
+    def at_least(self, value: float) -> Constraint:
+        """As a constraint."""
+        return Constraint(measure=self, low=value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatticeConstant(Objective):
-    """How far a lattice constant of the conventional cell is from a target, Å.
+@dataclass(frozen=True, slots=True)
+class Minimize:
+    """The smaller the better."""
+
+    def cost(self, value: float) -> float:
+        """The value itself."""
+        return value
+
+    def to_plain(self) -> Any:
+        """As JSON would have it."""
+        return "minimize"
+
+
+@dataclass(frozen=True, slots=True)
+class Maximize:
+    """The larger the better."""
+
+    def cost(self, value: float) -> float:
+        """The value itself, which Optuna is told to maximize."""
+        return value
+
+    def to_plain(self) -> Any:
+        """As JSON would have it."""
+        return "maximize"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The nearer to a value the better.
 
     Attributes:
-        target: wanted lattice constant, Å.
-        axis: which one, "a", "b" or "c", of the conventional (standardized) cell of the
-            prototype. The relaxed lattice is expressed in the same cell, so that values
-            of different candidates compare even where a relaxation broke the symmetry.
+        value: in the unit of the measure.
     """
 
-    target: float
-    axis: Literal["a", "b", "c"] = "a"
-
-    kind: ClassVar[str] = "lattice_constant_deviation"
-    unit: ClassVar[str] = "Å"
+    value: float
 
     def __post_init__(self) -> None:
-        if not 0.5 < self.target < 100.0:
+        if not math.isfinite(self.value):
+            raise ParameterError(f"Wanted a finite target, got {self.value}.")
+
+    def cost(self, value: float) -> float:
+        """Distance from the target."""
+        return abs(value - self.value)
+
+    def to_plain(self) -> Any:
+        """As JSON would have it."""
+        return {"target": self.value}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Best anywhere between two values.
+
+    Attributes:
+        low: in the unit of the measure.
+        high: above it.
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
             raise ParameterError(
-                f"Wanted a target lattice constant between 0.5 and 100 Å, got "
-                f"{self.target}."
+                f"Wanted a window with low < high, got {self.low} and {self.high}."
             )
-        if self.axis not in ("a", "b", "c"):
-            raise ParameterError(f"Wanted the axis a, b or c, got '{self.axis}'.")
+
+    def cost(self, value: float) -> float:
+        """Distance from the window; zero inside."""
+        return max(self.low - value, value - self.high, 0.0)
+
+    def to_plain(self) -> Any:
+        """As JSON would have it."""
+        return {"low": self.low, "high": self.high}
+
+
+Goal = Minimize | Maximize | Target | Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """A measure and what is wanted of it.
+
+    Attributes:
+        measure: what is measured.
+        goal: `Minimize()`, `Maximize()`, `Target(value)` or `Window(low, high)`.
+    """
+
+    measure: Measure
+    goal: Goal = field(default_factory=Minimize)
 
     @property
     def name(self) -> str:
-        """Says the axis where it is not a."""
-        return self.kind if self.axis == "a" else f"{self.kind}_{self.axis}"
+        """By which a trial's values are found; says where it is a distance."""
+        away = isinstance(self.goal, Target | Window)
+        return f"{self.measure.name}_deviation" if away else self.measure.name
 
-    def value(self, relaxed: RelaxedCandidate) -> float:
-        """Absolute deviation from the target, Å."""
-        return abs(self._length(relaxed) - self.target)
-
-    def details(self, relaxed: RelaxedCandidate) -> dict[str, float]:
-        """The lattice constant itself, Å."""
-        return {f"lattice_constant_{self.axis}_A": self._length(relaxed)}
-
-    def _length(self, relaxed: RelaxedCandidate) -> float:
-        cell = _conventional_cell(relaxed.start, relaxed.atoms)
-        return float(np.linalg.norm(cell["abc".index(self.axis)]))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Density(Objective):
-    """Mass density, g/cm³, as small or as large as possible.
-
-    Attributes:
-        largest: look for the densest instead of the lightest.
-    """
-
-    largest: bool = False
-
-    kind: ClassVar[str] = "density"
-    unit: ClassVar[str] = "g/cm³"
+    @property
+    def unit(self) -> str:
+        """Of the values."""
+        return self.measure.unit
 
     @property
     def direction(self) -> Direction:
-        """By `largest`."""
-        return "maximize" if self.largest else "minimize"
+        """What Optuna does with the values."""
+        return "maximize" if isinstance(self.goal, Maximize) else "minimize"
 
-    def value(self, relaxed: RelaxedCandidate) -> float:
-        """Mass density, g/cm³."""
-        mass = float(relaxed.atoms.get_masses().sum())
-        return _GRAMS_PER_CM3 * mass / float(relaxed.atoms.cell.volume)
-
-
-_KINDS: dict[str, type[Objective]] = {
-    objective.kind: objective
-    for objective in (FormationEnergy, LatticeConstant, Density)
-}
+    def to_dict(self) -> dict[str, Any]:
+        """What defines the objective, as JSON would have it."""
+        return {"measure": self.measure.to_dict(), "goal": self.goal.to_plain()}
 
 
-def objective_from_dict(data: Mapping[str, Any]) -> Objective:
-    """The objective that `Objective.to_dict` described.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraint:
+    """Bounds that a candidate must keep; one that does not is no result.
 
-    Raises:
-        ParameterError: unknown kind or parameters.
+    Attributes:
+        measure: what is bounded.
+        low: smallest value allowed, None for any.
+        high: largest value allowed, None for any.
     """
-    parameters = {key: value for key, value in data.items() if key != "kind"}
-    kind = _KINDS.get(data.get("kind", ""))
-    if kind is None:
-        raise ParameterError(
-            f"Unknown objective '{data.get('kind')}'; known: {', '.join(_KINDS)}."
-        )
-    try:
-        return kind(**parameters)
-    except TypeError as error:
-        raise ParameterError(
-            f"Objective '{kind.kind}' does not take {sorted(parameters)}."
-        ) from error
+
+    measure: Measure
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [bound for bound in (self.low, self.high) if bound is not None]
+        if not given or not all(map(math.isfinite, given)) or given != sorted(given):
+            raise ParameterError(
+                f"Wanted a lower or an upper bound, or both in order, got low={self.low} "
+                f"and high={self.high}."
+            )
+
+    @property
+    def name(self) -> str:
+        """By which a trial's constraints are found."""
+        return self.measure.name
+
+    def violation(self, value: float) -> float:
+        """By how much a value is out of bounds, in its unit; zero or less is allowed."""
+        over = -math.inf if self.high is None else value - self.high
+        under = -math.inf if self.low is None else self.low - value
+        return max(over, under)
+
+    def describe(self) -> str:
+        """As a person would write it."""
+        low = "" if self.low is None else f"{self.low:g} <= "
+        high = "" if self.high is None else f" <= {self.high:g}"
+        return f"{low}{self.name}{high} {self.measure.unit}".strip()
+
+    def to_dict(self) -> dict[str, Any]:
+        """What defines the constraint, as JSON would have it."""
+        return {"measure": self.measure.to_dict(), "low": self.low, "high": self.high}
+
+
+def column_unit(unit: str) -> str:
+    """A unit as it is written in the name of a column: "eV_per_atom" of "eV/atom"."""
+    ascii_only = unit.replace("Å³", "A3").replace("Å", "A").replace("m²", "m2")
+    ascii_only = ascii_only.replace("cm³", "cm3").replace("°", "deg")
+    return ascii_only.replace("/", "_per_").replace("%", "percent")
 
 
 def checked_objectives(
-    objectives: Objective | Sequence[Objective],
+    objectives: Objective | Measure | Sequence[Objective | Measure],
 ) -> tuple[Objective, ...]:
-    """One or more objectives as a tuple.
+    """One or more objectives as a tuple; a bare measure is minimized.
 
     Raises:
         ParameterError: none, or two of the same name.
     """
-    several = (objectives,) if isinstance(objectives, Objective) else tuple(objectives)
+    alone = isinstance(objectives, Objective | Measure)
+    several = tuple(
+        each.minimized() if isinstance(each, Measure) else each
+        for each in ((objectives,) if alone else objectives)
+    )
     if not several:
         raise ParameterError("Wanted at least one objective, got none.")
-    names = [objective.name for objective in several]
-    if len(set(names)) < len(names):
-        raise ParameterError(f"Each objective may be given once, got {names}.")
+    _refuse_repeated("objective", [objective.name for objective in several])
     return several
 
 
-def _conventional_cell(start: ase.Atoms, relaxed: ase.Atoms) -> np.ndarray:
-    """(3, 3) Å, rows: the relaxed lattice in the conventional cell of the start."""
-    cell = (
-        start.cell.array.tolist(),
-        start.get_scaled_positions().tolist(),
-        start.numbers.tolist(),
-    )
-    with warnings.catch_warnings():
-        # spglib announces that it will raise where it now returns None; both are met.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            dataset = spglib.get_symmetry_dataset(cell, symprec=1e-3)
-        except spglib.SpglibError:
-            dataset = None
-    if dataset is None:
-        raise StructureError(
-            f"No symmetry found in the built {start.get_chemical_formula()}, so it has "
-            "no conventional cell."
-        )
-    # Columns: (a b c)_conventional = (a b c) P^-1, spglib's definition.
-    inverse = np.linalg.inv(np.asarray(dataset.transformation_matrix))
-    return inverse.T @ relaxed.cell.array
+def checked_constraints(constraints: Sequence[Constraint]) -> tuple[Constraint, ...]:
+    """Constraints as a tuple.
+
+    Raises:
+        ParameterError: two of the same name.
+    """
+    _refuse_repeated("constraint", [constraint.name for constraint in constraints])
+    return tuple(constraints)
+
+
+def _refuse_repeated(what: str, names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        raise ParameterError(f"Each {what} may be given once, got {list(names)}.")

@@ -11,7 +11,7 @@ import numpy as np
 
 from gnndesign.errors import ParameterError
 from gnndesign.search.export import export_best, write_csv
-from gnndesign.search.trials import ObjectiveColumn, Trial
+from gnndesign.search.trials import ConstraintColumn, ObjectiveColumn, Trial
 from gnndesign.studies import undominated
 
 
@@ -23,6 +23,7 @@ class SearchResult:
         study_name: in its storage.
         space: what was searched, as `Space.to_dict` describes it.
         objectives: names, units and directions of the values.
+        constraints: names, units and bounds of what must hold.
         potential: name of the potential.
         n_candidates: size of the space.
         trials: ascending by number; interrupted ones included.
@@ -32,6 +33,7 @@ class SearchResult:
     study_name: str
     space: Mapping[str, Any]
     objectives: tuple[ObjectiveColumn, ...]
+    constraints: tuple[ConstraintColumn, ...]
     potential: str
     n_candidates: int
     trials: tuple[Trial, ...]
@@ -55,7 +57,7 @@ class SearchResult:
         """
         if n is not None and n < 1:
             raise ParameterError(f"Wanted at least one best trial, got n={n}.")
-        trials = self.evaluated
+        trials = [trial for trial in self.trials if trial.is_feasible]
         if not trials:
             return ()
         costs = np.array(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 from ase.data import chemical_symbols
 
 from gnndesign.errors import ParameterError, UnsupportedElementError
 from gnndesign.potentials.base import Potential
-from gnndesign.search.evaluate import RelaxationSettings
+from gnndesign.properties.work import Relaxing
+from gnndesign.search.evaluate import Assessment
 from gnndesign.search.loop import (
     Search,
     SearchProgress,
@@ -17,60 +19,77 @@ from gnndesign.search.loop import (
     finished_trials,
     read_definition,
 )
+from gnndesign.search.notation import constraint_from_dict, objective_from_dict
 from gnndesign.search.objectives import (
+    Constraint,
+    Measure,
     Objective,
+    checked_constraints,
     checked_objectives,
-    objective_from_dict,
 )
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sampler import CandidateSampler, Strategy
 from gnndesign.search.space import Space
-from gnndesign.search.trials import ObjectiveColumn
+from gnndesign.search.trials import ConstraintColumn, ObjectiveColumn
 from gnndesign.studies import open_existing_study
+
+RELAXING = Relaxing(max_force=0.05, max_steps=300)
+"""Coarser than for a property: what a search compares is far apart."""
 
 
 def search_compositions(
     space: Space,
-    objectives: Objective | Sequence[Objective],
+    objectives: Objective | Measure | Sequence[Objective | Measure],
     potential: Potential,
     n_trials: int = 100,
     storage: str | Path | None = None,
     *,
+    constraints: Sequence[Constraint] = (),
     batch_size: int = 16,
-    cell: str | None = "full",
-    max_force: float = 0.05,
-    max_steps: int = 300,
+    group_size: int | None = None,
+    relaxing: Relaxing = RELAXING,
     strategy: str = Strategy.GAUSSIAN_PROCESS,
     seed: int = 0,
+    executor: Executor | None = None,
     study_name: str = "search",
     on_progress: Callable[[SearchProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> SearchResult:
     """Look for the best candidates of a space.
 
-    Candidates are proposed `batch_size` at a time, never one twice, relaxed together with
-    the potential, and told to an Optuna study. Started again with the same storage, the
+    Candidates are proposed by a sampler that knows the elements, never one twice,
+    evaluated `batch_size` together with the potential, told to an Optuna study as soon
+    as each is through, and replaced. Started again with the same storage, the
     search goes on until the study has `n_trials`; several processes may work on one study
     at the same time.
 
     Args:
         space: what to choose from.
-        objectives: one, or several for a Pareto front.
+        objectives: one, or several for a Pareto front: `LatticeConstant().near(3.9)`,
+            `FormationEnergy()` (a bare measure is minimized),
+            `PropertyMeasure(property="elasticity", quantity="bulk_modulus_GPa")
+            .maximized()`.
         potential: relaxes the candidates.
         n_trials: number of candidates to evaluate in all, those of earlier runs on this
             storage included; failed ones count, interrupted ones do not.
         storage: path of an SQLite file, or sqlite:///PATH; None keeps the study in
             memory. The file must be on a disk of this machine.
-        batch_size: candidates relaxed at a time.
-        cell: what of the cell may relax: "full", "isotropic", "constant_volume" or None.
-        max_force: where a relaxation ends, eV/Å.
-        max_steps: where a relaxation is given up.
+        constraints: what a candidate must keep. Numbers are computed in the order of
+            their cost, and a candidate that misses one goes no farther; it is no result,
+            but the sampler learns from it.
+        batch_size: candidates on their way at a time.
+        group_size: as many are replaced at a time, when they are through; a fourth of
+            the batch if not given. A worker of an executor takes so many a call.
+        relaxing: how every candidate is relaxed.
         strategy: "gaussian_process", "tpe" or "random", see `Strategy`.
         seed: of the proposals. Each draws its random numbers from the seed and the number
             of candidates taken, so a resumed search proposes what an uninterrupted one
             would have.
+        executor: evaluates the candidates in other processes, such as those of a Dask
+            cluster (`gnndesign.jobs.cluster`); None for this one. Its workers need the
+            same version of gnndesign and of the potential.
         study_name: name of the study in the storage.
-        on_progress: called after every batch, see `iterate_search`.
+        on_progress: called when candidates are through, see `iterate_search`.
         should_stop: asked now and then; True ends the search. What the batch in flight
             had not finished is interrupted, and its candidates are free again.
 
@@ -89,12 +108,13 @@ def search_compositions(
         potential,
         n_trials,
         storage,
+        constraints=constraints,
         batch_size=batch_size,
-        cell=cell,
-        max_force=max_force,
-        max_steps=max_steps,
+        group_size=group_size,
+        relaxing=relaxing,
         strategy=strategy,
         seed=seed,
+        executor=executor,
         study_name=study_name,
         should_stop=should_stop,
     )
@@ -109,43 +129,52 @@ def search_compositions(
 
 def iterate_search(
     space: Space,
-    objectives: Objective | Sequence[Objective],
+    objectives: Objective | Measure | Sequence[Objective | Measure],
     potential: Potential,
     n_trials: int = 100,
     storage: str | Path | None = None,
     *,
+    constraints: Sequence[Constraint] = (),
     batch_size: int = 16,
-    cell: str | None = "full",
-    max_force: float = 0.05,
-    max_steps: int = 300,
+    group_size: int | None = None,
+    relaxing: Relaxing = RELAXING,
     strategy: str = Strategy.GAUSSIAN_PROCESS,
     seed: int = 0,
+    executor: Executor | None = None,
     study_name: str = "search",
     should_stop: Callable[[], bool] | None = None,
 ) -> Generator[SearchProgress, None, None]:
     """`search_compositions` as a generator; close it to stop between two batches.
 
-    Arguments are checked at once, before the first step. It yields after every batch, once
-    more at the end with a message that says why it ended, and once at the start where the
+    Arguments are checked at once, before the first step. It yields when candidates are
+    through, once more at the end with a message that says why it ended, and once at the start where the
     energies of the elements must be computed first.
     """
-    for name, number in (("n_trials", n_trials), ("batch_size", batch_size)):
+    group = max(1, batch_size // 4) if group_size is None else group_size
+    for name, number in (
+        ("n_trials", n_trials),
+        ("batch_size", batch_size),
+        ("group_size", group),
+    ):
         if number < 1:
             raise ParameterError(f"Wanted {name} >= 1, got {number}.")
     if strategy not in list(Strategy):
         wanted = ", ".join(f"'{known}'" for known in Strategy)
         raise ParameterError(f"Wanted the strategy {wanted}, got '{strategy}'.")
-    several = checked_objectives(objectives)
+    assessment = Assessment(
+        space=space,
+        objectives=checked_objectives(objectives),
+        constraints=checked_constraints(constraints),
+        relaxing=relaxing,
+    )
     _check_elements(space, potential)
     search = Search(
-        space=space,
-        objectives=several,
+        assessment=assessment,
         potential=potential,
-        settings=RelaxationSettings(
-            cell=cell, max_force=max_force, max_steps=max_steps
-        ),
         n_trials=n_trials,
         batch_size=batch_size,
+        group_size=min(group, batch_size),
+        executor=executor,
         should_stop=should_stop,
     )
     sampler = CandidateSampler(space, strategy=Strategy(strategy), seed=seed)
@@ -170,6 +199,10 @@ def load_search(storage: str | Path, study_name: str | None = None) -> SearchRes
             study_name=store.study.study_name,
             space=definition["space"],
             objectives=tuple(map(ObjectiveColumn.of, objectives)),
+            constraints=tuple(
+                ConstraintColumn.of(constraint_from_dict(entry))
+                for entry in definition["constraints"]
+            ),
             potential=definition["potential"]["name"],
             n_candidates=definition["n_candidates"],
             trials=trials,

@@ -11,7 +11,7 @@ import ase
 from optuna.trial import FrozenTrial, TrialState
 
 from gnndesign.errors import CheckpointError
-from gnndesign.search.objectives import Direction, Objective
+from gnndesign.search.objectives import Constraint, Direction, Objective
 from gnndesign.search.pool import Choice
 from gnndesign.structures.convert import atoms_from_dict
 from gnndesign.studies import INTERRUPTED
@@ -24,9 +24,11 @@ class TrialStatus(StrEnum):
     STEP_LIMIT = "step limit"
     """Relaxed, but not to the wanted force; it has values, a little too high in energy."""
     DIVERGED = "diverged"
+    PRUNED = "pruned"
+    """Misses a constraint; what is dearer was not computed."""
     NOT_BUILT = "not built"
     NOT_MEASURED = "not measured"
-    """Relaxed, but an objective cannot be computed for the result."""
+    """Something that was wanted cannot be computed of it."""
     INTERRUPTED = "interrupted"
     """Stopped or killed before it had a result; its candidate is free again."""
 
@@ -41,7 +43,10 @@ class Trial:
         choices: by name of the parameter, such as the element on site "A".
         values: by objective name, each in the unit of its objective; empty without
             a result.
-        details: further numbers by name with unit ("lattice_constant_a_A").
+        measured: every number that was measured, by name with unit
+            ("lattice_constant_A").
+        constraints: by how much each that was looked at is missed, in its unit; zero or
+            less is allowed.
         status: how it ended.
         message: why, where it did not converge.
         energy: of the relaxed cell, eV; None without a result.
@@ -55,13 +60,19 @@ class Trial:
     formula: str
     choices: Mapping[str, Choice]
     values: Mapping[str, float]
-    details: Mapping[str, float]
+    measured: Mapping[str, float]
+    constraints: Mapping[str, float]
     status: TrialStatus
     message: str
     energy: float | None
     max_force: float | None
     steps: int
     atoms: ase.Atoms | None
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether it has values and keeps all constraints."""
+        return bool(self.values) and all(v <= 0 for v in self.constraints.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +102,36 @@ class ObjectiveColumn:
         return 1 if self.direction == "minimize" else -1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConstraintColumn:
+    """What a reader of constraints must know about them.
+
+    Attributes:
+        name: key in `Trial.constraints`.
+        column: key of the number itself in `Trial.measured`.
+        unit: of both.
+        low: smallest value allowed, None for any.
+        high: largest value allowed, None for any.
+    """
+
+    name: str
+    column: str
+    unit: str
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, constraint: Constraint) -> ConstraintColumn:
+        """What a constraint says about itself."""
+        return cls(
+            name=constraint.name,
+            column=constraint.measure.column,
+            unit=constraint.measure.unit,
+            low=constraint.low,
+            high=constraint.high,
+        )
+
+
 def trial_from_frozen(frozen: FrozenTrial, objectives: Sequence[Objective]) -> Trial:
     """What an Optuna trial of a search holds.
 
@@ -116,7 +157,8 @@ def trial_from_frozen(frozen: FrozenTrial, objectives: Sequence[Objective]) -> T
         formula=attributes.get("formula", ""),
         choices=dict(frozen.params),
         values=values,
-        details=outcome.get("details", {}),
+        measured=outcome.get("measured", {}),
+        constraints=frozen.constraints,
         status=TrialStatus(outcome["status"]),
         message=outcome.get("message", ""),
         energy=outcome.get("energy"),

@@ -1,0 +1,170 @@
+"""Measures, objectives and constraints as a person or a JSON file writes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, get_args
+
+from gnndesign.errors import ParameterError
+from gnndesign.properties.catalog import new_property, property_class
+from gnndesign.properties.plain import from_plain
+from gnndesign.search.measures import (
+    MEASURES,
+    QUANTITIES,
+    Axis,
+    FormationEnergy,
+    LatticeConstant,
+    PropertyMeasure,
+)
+from gnndesign.search.objectives import (
+    Constraint,
+    Goal,
+    Maximize,
+    Measure,
+    Minimize,
+    Objective,
+    Target,
+    Window,
+)
+
+
+def measure_from_text(text: str) -> Measure:
+    """A measure by its name.
+
+    Args:
+        text: "formation_energy", "lattice_constant" ("lattice_constant_c"), "density",
+            "price", "supply_risk", one of `QUANTITIES`, or KIND.QUANTITY of a property:
+            "phonons.min_frequency_THz".
+
+    Raises:
+        ParameterError: no such measure.
+    """
+    if text in MEASURES:
+        return MEASURES[text]()
+    if text == "formation_energy_as_built":
+        return FormationEnergy(relaxed=False)
+    if text in {f"lattice_constant_{axis}" for axis in get_args(Axis)}:
+        return LatticeConstant(axis=text[-1])  # pyright: ignore[reportArgumentType]
+    kind, _, quantity = text.partition(".")
+    if text in QUANTITIES:
+        kind, quantity = QUANTITIES[text]
+    if not quantity:
+        known = ", ".join([*MEASURES, *QUANTITIES])
+        raise ParameterError(
+            f"Unknown measure '{text}'; wanted one of {known}, or KIND.QUANTITY of a "
+            "property, such as elasticity.youngs_modulus_GPa."
+        )
+    property_class(kind)
+    return PropertyMeasure(property=new_property(kind), quantity=quantity)
+
+
+def measure_from_dict(data: Mapping[str, Any]) -> Measure:
+    """The measure that `Measure.to_dict` described.
+
+    Raises:
+        ParameterError: unknown kind or parameters.
+    """
+    kind, given = data.get("kind"), {k: v for k, v in data.items() if k != "kind"}
+    if kind == PropertyMeasure.kind and set(given) == {"property", "quantity"}:
+        prop = from_plain(given["property"])
+        return PropertyMeasure(property=prop, quantity=given["quantity"])
+    if kind not in MEASURES:
+        raise ParameterError(f"Unknown measure '{kind}'; known: {', '.join(MEASURES)}.")
+    known = {field.name for field in fields(MEASURES[kind])}
+    if not set(given) <= known:
+        raise ParameterError(f"Measure '{kind}' does not take {sorted(given)}.")
+    return MEASURES[kind](**given)
+
+
+def goal_from_plain(data: Any) -> Goal:
+    """The goal that `to_plain` described.
+
+    Raises:
+        ParameterError: it is none.
+    """
+    if data == "minimize":
+        return Minimize()
+    if data == "maximize":
+        return Maximize()
+    if isinstance(data, Mapping) and set(data) == {"target"}:
+        return Target(float(data["target"]))
+    if isinstance(data, Mapping) and set(data) == {"low", "high"}:
+        return Window(float(data["low"]), float(data["high"]))
+    raise ParameterError(
+        f"Wanted 'minimize', 'maximize', a target or low and high, got {data}."
+    )
+
+
+def objective_from_dict(data: Mapping[str, Any]) -> Objective:
+    """The objective that `Objective.to_dict` described.
+
+    Raises:
+        ParameterError: an entry is missing or unknown.
+    """
+    if set(data) != {"measure", "goal"}:
+        raise ParameterError(f"Wanted measure and goal, got {sorted(data)}.")
+    measure = measure_from_dict(data["measure"])
+    return Objective(measure=measure, goal=goal_from_plain(data["goal"]))
+
+
+def constraint_from_dict(data: Mapping[str, Any]) -> Constraint:
+    """The constraint that `Constraint.to_dict` described.
+
+    Raises:
+        ParameterError: an entry is missing or unknown.
+    """
+    if set(data) != {"measure", "low", "high"}:
+        raise ParameterError(f"Wanted measure, low and high, got {sorted(data)}.")
+    measure = measure_from_dict(data["measure"])
+    return Constraint(measure=measure, low=data["low"], high=data["high"])
+
+
+def objective_from_text(text: str) -> Objective:
+    """An objective as a command line has it.
+
+    Args:
+        text: MEASURE to minimize it, MEASURE=max, MEASURE=min, MEASURE=TARGET or
+            MEASURE=LOW..HIGH: "lattice_constant=3.905", "bulk_modulus=150..200".
+
+    Raises:
+        ParameterError: it is none.
+    """
+    name, _, wanted = text.partition("=")
+    measure = measure_from_text(name.strip())
+    low, dots, high = wanted.strip().partition("..")
+    if wanted.strip() in ("", "min"):
+        return measure.minimized()
+    if wanted.strip() == "max":
+        return measure.maximized()
+    if dots:
+        return measure.within(_number(low, text), _number(high, text))
+    return measure.near(_number(low, text))
+
+
+def constraint_from_text(text: str) -> Constraint:
+    """A constraint as a command line has it.
+
+    Args:
+        text: MEASURE<=NUMBER or MEASURE>=NUMBER: "energy_above_hull<=0.05".
+
+    Raises:
+        ParameterError: it is none.
+    """
+    for sign in ("<=", ">="):
+        name, found, number = text.partition(sign)
+        if found:
+            measure, bound = measure_from_text(name.strip()), _number(number, text)
+            return measure.at_most(bound) if sign == "<=" else measure.at_least(bound)
+    raise ParameterError(f"Wanted MEASURE<=NUMBER or MEASURE>=NUMBER, got '{text}'.")
+
+
+def _number(text: str, whole: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ParameterError(f"Wanted a number where '{text}' stands in '{whole}'.")
+    return number
