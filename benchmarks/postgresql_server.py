@@ -46,21 +46,22 @@ def postgresql_server(authentication: str = "trust") -> Generator[str]:
     password.chmod(0o644)
     port = _free_port()
 
+    output = folder / "output"
+
     def call(program: str, *arguments: str) -> None:
-        ended = subprocess.run(
-            [str(binaries / program), "-D", str(data), *arguments],
-            check=False,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            # Not a pipe: the server would keep it open.
-            stdout=(folder / "output").open("ab"),
-            stderr=subprocess.STDOUT,
-            **as_server,
-        )
-        if ended.returncode:
-            raise UnavailableError(
-                f"{program} failed: {(folder / 'output').read_text()}"
+        # Not a pipe: the server would keep it open.
+        with output.open("ab") as written:
+            ended = subprocess.run(
+                [str(binaries / program), "-D", str(data), *arguments],
+                check=False,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=written,
+                stderr=subprocess.STDOUT,
+                **as_server,
             )
+        if ended.returncode:
+            raise UnavailableError(f"{program} failed: {output.read_text()}")
 
     try:
         call(
