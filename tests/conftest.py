@@ -1,5 +1,6 @@
 import os
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 
 # Threads that spin while they wait make a busy machine fifty times slower. Read by
@@ -75,3 +76,30 @@ def sevenn_calculator():
             "sevennet-0": SevenNetCalculator("7net-0", device="cpu"),
             "sevennet-l3i5": SevenNetCalculator("7net-l3i5", device="cpu"),
         }
+
+
+@pytest.fixture(scope="session")
+def postgresql_server():
+    """The URL of a PostgreSQL server of its own."""
+    from postgresql_server import UnavailableError, postgresql_server
+
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(postgresql_server())
+        except UnavailableError as error:
+            pytest.skip(str(error))
+        yield url
+
+
+@pytest.fixture
+def postgresql(postgresql_server):
+    """The URL of an empty database on it."""
+    import uuid
+
+    import psycopg
+
+    server = postgresql_server.replace("+psycopg", "")
+    name = f"test_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return postgresql_server.rpartition("/")[0] + f"/{name}"
