@@ -14,9 +14,13 @@ import spglib
 from gnndesign.errors import ParameterError, StructureError
 from gnndesign.properties.base import Property, Steps
 from gnndesign.properties.plain import to_plain
+from gnndesign.properties.work import Relaxing
 from gnndesign.search.chemistry import price_USD_per_kg, supply_risk_hhi
 from gnndesign.search.objectives import Measure, Stage, Subject
 from gnndesign.units import ATOMIC_MASS_KG
+
+RELAXING = Relaxing(max_force=0.05, max_steps=300)
+"""Coarser than for a property: what a search compares is far apart."""
 
 _GRAMS_PER_CM3 = ATOMIC_MASS_KG * 1e27
 """amu/Å³ in g/cm³."""

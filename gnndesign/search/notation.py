@@ -13,6 +13,7 @@ from gnndesign.properties.plain import from_plain
 from gnndesign.search.measures import (
     MEASURES,
     QUANTITIES,
+    RELAXING,
     Axis,
     FormationEnergy,
     LatticeConstant,
@@ -57,6 +58,11 @@ def measure_from_text(text: str) -> Measure:
             "property, such as elasticity.youngs_modulus_GPa."
         )
     property_class(kind)
+    if kind == "energy_above_hull":
+        # Its many competing phases, and the candidate, as a search relaxes them.
+        return PropertyMeasure(
+            of=new_property(kind, relaxing=RELAXING), quantity=quantity
+        )
     return PropertyMeasure(of=new_property(kind), quantity=quantity)
 
 

@@ -19,6 +19,7 @@ from gnndesign.search.loop import (
     finished_trials,
     read_definition,
 )
+from gnndesign.search.measures import RELAXING
 from gnndesign.search.notation import constraint_from_dict, objective_from_dict
 from gnndesign.search.objectives import (
     Constraint,
@@ -32,9 +33,6 @@ from gnndesign.search.sampler import CandidateSampler, Strategy
 from gnndesign.search.space import Space
 from gnndesign.search.trials import ConstraintColumn, ObjectiveColumn
 from gnndesign.studies import open_existing_study
-
-RELAXING = Relaxing(max_force=0.05, max_steps=300)
-"""Coarser than for a property: what a search compares is far apart."""
 
 
 def search_compositions(

@@ -9,13 +9,14 @@ import pytest
 from gnndesign.properties.equation_of_state import EquationOfState
 from gnndesign.search.evaluate import Assessment
 from gnndesign.search.measures import (
+    RELAXING,
     Density,
     FormationEnergy,
     LatticeConstant,
     Price,
     PropertyMeasure,
 )
-from gnndesign.search.study import RELAXING, load_search, search_compositions
+from gnndesign.search.study import load_search, search_compositions
 from gnndesign.search.trials import TrialStatus
 
 BULK_MODULUS = PropertyMeasure(
