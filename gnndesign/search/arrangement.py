@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import ase
 import numpy as np
 from ase.build import make_supercell
 from ase.geometry import minkowski_reduce
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from numpy import ndarray
 
 _EXPONENT = 6
@@ -24,17 +25,37 @@ def compact_supercell(atoms: ase.Atoms, n_cells: int) -> ase.Atoms:
     """
     if n_cells == 1:
         return atoms.copy()
-    best: tuple[float, ndarray] | None = None
-    for normal_form in _normal_forms(n_cells):
-        reduced, steps = minkowski_reduce(normal_form @ atoms.cell.array)
-        shortest = float(np.linalg.norm(reduced, axis=1).min())
-        if best is None or shortest > best[0] * (1 + 1e-9):
-            best = shortest, np.asarray(steps) @ normal_form
-    if best is None:
-        raise AssertionError
-    made = make_supercell(atoms, best[1])
+    forms = np.array(_normal_forms(n_cells))
+    best = forms[int(np.argmax(_shortest_vectors(atoms.cell.array, forms)))]
+    _, steps = minkowski_reduce(best @ atoms.cell.array)
+    made = make_supercell(atoms, np.asarray(steps) @ best)
     made.wrap()
     return made
+
+
+def _shortest_vectors(
+    cell: Float[ndarray, "3 3"], forms: Integer[ndarray, "n_forms 3 3"]
+) -> Float[ndarray, " n_forms"]:
+    """Length of the shortest vector of each superlattice, to 1e-6 Å."""
+    reduced, steps = minkowski_reduce(cell)
+    size = round(float(np.linalg.det(forms[0])))
+    reach = math.ceil(2.0 * size ** (1 / 3)) + 1
+    grid = np.array(list(itertools.product(range(-reach, reach + 1), repeat=3)))
+    grid = grid[len(grid) // 2 + 1 :]  # of v and -v one, without zero
+    lengths = np.linalg.norm(grid @ reduced, axis=1)
+    order = np.argsort(lengths, kind="stable")
+    vectors = grid[order] @ np.asarray(steps)
+    found = np.full(len(forms), math.inf)
+    # A vector is in the superlattice if its coordinates there are whole; times the
+    # determinant they are always.
+    inverses = np.rint(np.linalg.inv(forms) * size).astype(np.int64)
+    for vector, length in zip(vectors, lengths[order].tolist(), strict=True):
+        left = np.flatnonzero(np.isinf(found))
+        if not len(left):
+            break
+        inside = ((vector @ inverses[left]) % size == 0).all(-1)
+        found[left[inside]] = round(length, 6)
+    return found
 
 
 def _normal_forms(determinant: int) -> list[Int[ndarray, "3 3"]]:

@@ -44,7 +44,7 @@ class ChargeNeutrality(Filter):
         ParameterError: not the symbol of an element, or a state that is not whole.
     """
 
-    oxidation_states: Mapping[str, Sequence[int]] = field(
+    oxidation_states: Mapping[str, Sequence[int | float]] = field(
         default_factory=dict[str, Any], hash=False
     )
     mixed_valence: bool = False
@@ -76,12 +76,12 @@ class ChargeNeutrality(Filter):
         return neutral_charges(
             ingredients,
             places,
-            states=self.oxidation_states,
+            states={s: _whole(s, q) for s, q in self.oxidation_states.items()},
             mixed_valence=self.mixed_valence,
         )
 
 
-def _whole(symbol: str, states: Sequence[int]) -> tuple[int, ...]:
+def _whole(symbol: str, states: Sequence[int | float]) -> tuple[int, ...]:
     if any(float(state) != int(state) for state in states):
         raise ParameterError(
             f"Wanted whole oxidation states of {symbol}, got {list(states)}. Mixed "

@@ -90,3 +90,77 @@ def masses() -> Float[ndarray, " 104"]:
 def electronegativities() -> Float[ndarray, " 104"]:
     """Pauling electronegativities, as in pymatgen."""
     return by_number(lambda symbol: Element(symbol).X)
+
+
+@functools.cache
+def metallic_radii() -> Float[ndarray, " 104"]:
+    """Å, for twelve neighbors where known, else Slater's atomic radii; as in pymatgen."""
+
+    def radius(symbol: str) -> float | None:
+        element = Element(symbol)
+        metallic = element.metallic_radius
+        return element.atomic_radius if metallic is None else metallic
+
+    return by_number(radius)
+
+
+@functools.cache
+def valence_electrons() -> Float[ndarray, " 104"]:
+    """Electrons outside the closed shells, d electrons among them: 8 in Fe, 3 in Al.
+
+    The group up to 12, ten less in groups 13 to 18, 3 in lanthanides and actinides; the
+    count of Guo et al., J. Appl. Phys. 109, 103505 (2011).
+    """
+
+    def electrons(symbol: str) -> float:
+        element = Element(symbol)
+        if element.is_lanthanoid or element.is_actinoid:
+            return 3
+        group = element.group
+        return 2 if symbol == "He" else group - 10 if group > 12 else group
+
+    return by_number(electrons)
+
+
+@functools.cache
+def shannon_radius(symbol: str, charge: int, coordination: int) -> float:
+    """Effective ionic radius in Å, for the nearest number of neighbors that is known.
+
+    Shannon, Acta Cryst. A32, 751 (1976), as in pymatgen; high spin where spin matters;
+    of two numbers of neighbors that are as near, the larger. NaN for an unknown ion.
+    """
+    known = Element(symbol).data.get("Shannon radii", {}).get(str(charge), {})
+    by_number = {_ROMAN[name]: spins for name, spins in known.items() if name in _ROMAN}
+    if not by_number:
+        return math.nan
+    nearest = min(by_number, key=lambda n: (abs(n - coordination), -n))
+    spins = by_number[nearest]
+    for spin in ("High Spin", "", "Low Spin"):
+        if spin in spins:
+            return float(spins[spin]["ionic_radius"])
+    return math.nan
+
+
+_ROMAN = {
+    name: number
+    for number, name in enumerate(
+        [
+            "I",
+            "II",
+            "III",
+            "IV",
+            "V",
+            "VI",
+            "VII",
+            "VIII",
+            "IX",
+            "X",
+            "XI",
+            "XII",
+            "XIII",
+            "XIV",
+        ],
+        start=1,
+    )
+}
+"""Numbers of neighbors as the table writes them; square ones (IVSQ) are left out."""

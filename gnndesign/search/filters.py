@@ -132,3 +132,12 @@ def sift(
         removed[rule.title] = int(np.count_nonzero(~passed))
         rows = rows[passed]
     return rows, removed
+
+
+def none_left(n_combinations: int, removed: Mapping[str, int], hint: str = "") -> str:
+    """What to say of a space whose filters left nothing: which left out how many."""
+    counts = ", ".join(f"{title}: {n:,}" for title, n in removed.items() if n)
+    return (
+        f"None of the {n_combinations:,} combinations is left ({counts}). Give other "
+        f"elements or fewer filters.{hint}"
+    )

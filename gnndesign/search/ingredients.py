@@ -95,6 +95,13 @@ class Ingredients:
             total += per_option[places[:, column]]
         return total
 
+    def present(self, places: Integer[ndarray, "n_rows n_slots"]) -> tuple[str, ...]:
+        """Elements that occur in any candidate, in alphabetical order."""
+        there = np.zeros(len(self.elements), dtype=bool)
+        for column, table in enumerate(self.amounts):
+            there |= (table[np.unique(places[:, column])] > 0.0).any(0)
+        return tuple(sorted(np.array(self.elements)[there].tolist()))
+
     def compositions(
         self, places: Integer[ndarray, "n_rows n_slots"]
     ) -> Float[ndarray, "n_rows n_elements"]:

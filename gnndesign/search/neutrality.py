@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,23 +45,50 @@ class Charges:
         """Which rows can be neutral."""
         return self.chosen.min(1, initial=0) >= 0
 
-    def of_elements(self, row: int, slot: int) -> dict[str, float]:
-        """Mean state by chemical symbol on one slot of a neutral row."""
-        options = self.chargings[slot][int(self.places[row, slot])]
-        states = options[int(self.chosen[row, slot])].states
-        share = float(self.share[row])
-        return {s: low + share * (high - low) for s, (low, high) in states.items()}
+    def mean_of(
+        self, slot: int, value_of: Callable[[str, int], float]
+    ) -> Float[ndarray, " n_rows"]:
+        """Mean over the atoms on a slot of a number of each ion.
+
+        Args:
+            slot: place of the slot among those of the ingredients.
+            value_of: the number, from chemical symbol and oxidation state; where an
+                element mixes two states, both count as often as they occur.
+
+        Returns:
+            NaN in rows that cannot be neutral.
+        """
+        means = np.full(len(self.places), math.nan)
+        rows = np.flatnonzero(self.neutral)
+        at = self.places[rows, slot], self.chosen[rows, slot]
+        low, high = (
+            self._per_option(slot, value_of, end=end)[at] for end in ("low", "high")
+        )
+        means[rows] = low + self.share[rows] * (high - low)
+        return means
 
     def mean(self) -> Float[ndarray, "n_rows n_slots"]:
         """Mean state of the atoms on each slot; NaN in rows that cannot be neutral."""
-        table = np.full(self.chosen.shape, math.nan)
-        rows = np.flatnonzero(self.neutral)
-        for slot, amounts in enumerate(self.ingredients.amounts):
-            low = _table(self.chargings[slot], "low")
-            high = _table(self.chargings[slot], "high")
-            at = self.places[rows, slot], self.chosen[rows, slot]
-            charge = low[at] + self.share[rows] * (high[at] - low[at])
-            table[rows, slot] = charge / np.maximum(amounts.sum(1), 1e-12)[at[0]]
+        slots = range(len(self.ingredients.names))
+        return np.stack(
+            [self.mean_of(k, lambda _, state: state) for k in slots], axis=1
+        )
+
+    def _per_option(
+        self, slot: int, value_of: Callable[[str, int], float], *, end: str
+    ) -> Float[ndarray, "n_options n_ways"]:
+        """Mean over the atoms of each charging, if all were at one end of their states."""
+        most = max((len(ways) for ways in self.chargings[slot]), default=0)
+        table = np.full((len(self.chargings[slot]), max(most, 1)), math.nan)
+        for option, ways in enumerate(self.chargings[slot]):
+            parts = self.ingredients.parts(slot, option)
+            n_atoms = sum(parts.values())
+            for way, charging in enumerate(ways):
+                states = {
+                    s: q[0 if end == "low" else 1] for s, q in charging.states.items()
+                }
+                total = sum(n * value_of(s, states[s]) for s, n in parts.items())
+                table[option, way] = total / n_atoms if n_atoms else 0.0
         return table
 
 
@@ -177,7 +204,7 @@ class _Solver:
         low, high = charges or (zero, zero)
         if slot == len(lows):
             neutral = (low <= _NEUTRAL) & (high >= -_NEUTRAL)
-            found = rows[neutral & (chosen[rows].min(1, initial=0) < 0)]
+            found = rows[neutral]
             found = found[self._ordered(places[found], choice)]
             chosen[found] = choice
             return
@@ -187,7 +214,7 @@ class _Solver:
                 lows[slot][:, way][options],
                 highs[slot][:, way][options],
             )
-            there = np.flatnonzero(~np.isnan(own_low))
+            there = np.flatnonzero(~np.isnan(own_low) & (chosen[rows, 0] < 0))
             if len(there):
                 self._descend(
                     lows,

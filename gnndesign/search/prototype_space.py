@@ -17,20 +17,19 @@ from numpy import ndarray
 from gnndesign.errors import ParameterError
 from gnndesign.search.charge_neutrality import ChargeNeutrality
 from gnndesign.search.features import site_features
-from gnndesign.search.filters import Filter, checked_filters, sift
+from gnndesign.search.filters import Filter, checked_filters, none_left, sift
 from gnndesign.search.ingredients import Ingredients
 from gnndesign.search.mixtures import formula_of, parse_entry
 from gnndesign.search.neutrality import Charges
 from gnndesign.search.pool import Pool
 from gnndesign.search.site_structures import build_on_sites
 from gnndesign.search.sites import (
+    atoms_per_formula,
     checked_sites,
     checked_ties,
-    site_counts,
     site_labels,
 )
-from gnndesign.search.space import Candidate, Space
-from gnndesign.structures.library import prototype
+from gnndesign.search.space import Candidate, Space, set_fields
 
 MOST_COMBINATIONS = 20_000_000
 """A space with more combinations than this, before filters, is refused."""
@@ -92,20 +91,19 @@ class PrototypeSpace(Space):
 
     def __post_init__(self) -> None:
         labels = site_labels(self.prototype)
-        counts = site_counts(prototype(self.prototype), labels)
-        divisor = math.gcd(*counts.values())
         ties = checked_ties(self.prototype, tuple(labels), self.tied)
         free = [label for label in labels if label not in ties]
         sites = checked_sites(self.prototype, free, self.sites)
         given = checked_filters(self.filters)
         neutrality = ChargeNeutrality(oxidation_states=self.oxidation_states)
         asked = self.charge_neutral and neutrality.title not in {f.title for f in given}
-        self._set(
+        set_fields(
+            self,
             sites=sites,
             tied=ties,
             filters=given,
             oxidation_states=neutrality.oxidation_states,
-            atoms_on={label: n // divisor for label, n in counts.items()},
+            atoms_on=atoms_per_formula(self.prototype),
             rules=(neutrality, *given) if asked else given,
         )
         if self.n_combinations > MOST_COMBINATIONS:
@@ -113,16 +111,13 @@ class PrototypeSpace(Space):
                 f"The sites allow {self.n_combinations:,} combinations; at most "
                 f"{MOST_COMBINATIONS:,} can be listed. Give fewer elements."
             )
-        self._set(ingredients=_ingredients(self))
+        set_fields(self, ingredients=_ingredients(self))
         kept, removed = _enumerate(self)
-        self._set(_removed=MappingProxyType(removed))
+        set_fields(self, _removed=MappingProxyType(removed))
         if not len(kept):
-            raise ParameterError(_why_empty(self))
-        self._set(_pool=Pool(options=sites, places=kept))
-
-    def _set(self, **values: Any) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+            message = none_left(self.n_combinations, removed, _hint(self.rules))
+            raise ParameterError(message)
+        set_fields(self, _pool=Pool(options=sites, places=kept))
 
     @property
     def pool(self) -> Pool:
@@ -142,9 +137,7 @@ class PrototypeSpace(Space):
     @property
     def elements(self) -> tuple[str, ...]:
         """Chemical symbols that occur in a candidate, in alphabetical order."""
-        columns = zip(self.pool.options.values(), self.pool.places.T, strict=True)
-        entries = {str(e[k]) for e, column in columns for k in np.unique(column)}
-        return tuple(sorted({s for entry in entries for s in parse_entry(entry)}))
+        return self.ingredients.present(_slots(self, self.pool.places))
 
     def candidate(self, index: int) -> Candidate:
         """The candidate at a place of the pool."""
@@ -264,16 +257,10 @@ def _number(amount: Fraction) -> float:
     return int(amount) if amount.denominator == 1 else float(amount)
 
 
-def _why_empty(space: PrototypeSpace) -> str:
-    """Which rule left out how many, and what can be done about it."""
-    counts = ", ".join(f"{title}: {n:,}" for title, n in space.removed.items() if n)
-    hint = ""
-    if any(isinstance(rule, ChargeNeutrality) for rule in space.rules):
-        hint = (
-            " To be charge neutral with more elements, give further oxidation_states, "
-            "or charge_neutral=False."
-        )
+def _hint(rules: Sequence[Filter]) -> str:
+    if not any(isinstance(rule, ChargeNeutrality) for rule in rules):
+        return ""
     return (
-        f"None of the {space.n_combinations:,} combinations is left ({counts}). Give "
-        f"other elements or fewer filters.{hint}"
+        " To be charge neutral with more elements, give further oxidation_states, or "
+        "charge_neutral=False."
     )

@@ -13,24 +13,32 @@ import numpy as np
 
 from gnndesign.search.arrangement import compact_supercell, place_apart
 from gnndesign.search.mixtures import formula_of
+from gnndesign.search.quasirandom import quasirandom_symbols, random_symbols
 from gnndesign.search.sites import site_counts, site_labels
 from gnndesign.structures.build import build_crystal
 from gnndesign.structures.library import prototype
 
 
 def build_on_sites(
-    name: str, entries: Mapping[str, Mapping[str, Fraction]]
+    name: str,
+    entries: Mapping[str, Mapping[str, Fraction]],
+    *,
+    n_cells: int | None = None,
+    arrangement: str = "ordered",
+    seed: int = 0,
 ) -> ase.Atoms:
-    """A crystal of a prototype, sites shared by several elements in order.
-
-    Shared sites are filled in the smallest supercell in which all shares are whole
-    numbers of atoms; each element but the most frequent is spread as far apart as can be
-    (`arrangement.place_apart`). The volume is the mean of those of the crystals without
+    """A crystal of a prototype with sites that several elements share. The volume is the mean of those of the crystals without
     sharing, weighted by the shares (Vegard's rule).
 
     Args:
         name: of the prototype.
         entries: by site label, share of each element.
+        n_cells: primitive cells in the supercell; by default the fewest in which all
+            shares are whole numbers of atoms.
+        arrangement: "ordered" puts each element but the most frequent as far apart as can
+            be (`arrangement.place_apart`), "quasirandom" and "random" are those of
+            `gnndesign.search.quasirandom`.
+        seed: of the arrangement.
 
     Raises:
         StructureError: no volume can be guessed for one of the elements.
@@ -40,7 +48,7 @@ def build_on_sites(
     atoms = _mean_crystal(name, entries)
     site_of = {symbol: label for label, symbol in labels.items()}
     sites = np.array([site_of[symbol] for symbol in prototype(name).symbols])
-    n_cells = math.lcm(
+    n_cells = n_cells or math.lcm(
         *(
             (share * counts[label]).denominator
             for label, shares in entries.items()
@@ -50,22 +58,32 @@ def build_on_sites(
     atoms.new_array("site", sites)
     made = compact_supercell(atoms, n_cells)
     for label, shares in entries.items():
-        fill(made, np.flatnonzero(made.arrays["site"] == label).tolist(), shares)
+        at = np.flatnonzero(made.arrays["site"] == label)
+        numbers = {symbol: int(share * len(at)) for symbol, share in shares.items()}
+        if arrangement == "ordered" or len(numbers) == 1:
+            filled = _in_order(made, at.tolist(), numbers)
+        elif arrangement == "random":
+            filled = random_symbols(numbers, seed=seed)
+        else:
+            filled = quasirandom_symbols(made[at], numbers, seed=seed)
+        symbols = np.array(made.symbols, dtype=object)
+        symbols[at] = filled
+        made.symbols = symbols.tolist()
     del made.arrays["site"]
     return made
 
 
-def fill(atoms: ase.Atoms, sites: list[int], shares: Mapping[str, Fraction]) -> None:
-    """Put elements on sites in place, the rarer ones far apart."""
-    order = sorted(shares, key=lambda symbol: -shares[symbol])
-    symbols = np.array(atoms.symbols, dtype=object)
-    symbols[sites] = order[0]
-    numbers = [int(shares[symbol] * len(sites)) for symbol in order[1:]]
-    if numbers:
-        placed = place_apart(atoms, [(sites, n) for n in numbers])
+def _in_order(
+    atoms: ase.Atoms, sites: list[int], numbers: Mapping[str, int]
+) -> list[str]:
+    """Elements for some sites, the rarer ones far apart."""
+    order = sorted(numbers, key=lambda symbol: -numbers[symbol])
+    symbols = dict.fromkeys(sites, order[0])
+    if len(order) > 1:
+        placed = place_apart(atoms, [(sites, numbers[symbol]) for symbol in order[1:]])
         for symbol, indices in zip(order[1:], placed, strict=True):
-            symbols[list(indices)] = symbol
-    atoms.symbols = symbols.tolist()
+            symbols.update(dict.fromkeys(indices, symbol))
+    return [symbols[site] for site in sites]
 
 
 def _mean_crystal(

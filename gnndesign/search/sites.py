@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -41,6 +42,13 @@ def site_labels(name: str) -> dict[str, str]:
 def site_counts(entry: Prototype, labels: dict[str, str]) -> dict[str, int]:
     """Atoms on each site of the primitive cell, by label."""
     return {label: entry.symbols.count(symbol) for label, symbol in labels.items()}
+
+
+def atoms_per_formula(name: str) -> dict[str, int]:
+    """Atoms on each site of a formula unit of a prototype, by label."""
+    counts = site_counts(prototype(name), site_labels(name))
+    divisor = math.gcd(*counts.values())
+    return {label: n // divisor for label, n in counts.items()}
 
 
 def checked_ties(

@@ -94,7 +94,19 @@ class Space(ABC):
         return len(self.pool)
 
 
-_HOMES = {"prototype": ("prototype_space", "PrototypeSpace")}
+def set_fields(space: Space, **values: Any) -> None:
+    """Fill in fields of a frozen space, while it is made."""
+    for name, value in values.items():
+        object.__setattr__(space, name, value)
+
+
+_HOMES = {
+    "prototype": ("prototype_space", "PrototypeSpace"),
+    "alloy": ("alloy_space", "AlloySpace"),
+    "defect": ("defect_space", "DefectSpace"),
+    "formula": ("formula_space", "FormulaSpace"),
+    "molecule": ("molecule_space", "MoleculeSpace"),
+}
 """By kind, module and name of the class."""
 
 

@@ -106,12 +106,12 @@ def test_labels_name_the_sites_of_a_prototype():
 
 
 def test_neighbors_differ_at_one_site(space):
-    for index in range(len(space)):
-        own = space.candidate(index).choices
+    choices = [space.pool.choices(index) for index in range(len(space))]
+    for index, own in enumerate(choices):
         brute_force = [
             other
-            for other in range(len(space))
-            if sum(space.candidate(other).choices[s] != own[s] for s in own) == 1
+            for other, theirs in enumerate(choices)
+            if sum(theirs[s] != own[s] for s in own) == 1
         ]
         assert sorted(space.pool.neighbors_of(index)) == brute_force
 
