@@ -15,6 +15,7 @@ from gnndesign.potentials.base import Potential
 from gnndesign.properties.references import reference_energies
 from gnndesign.search.evaluate import Evaluator, Outcome, RelaxationSettings
 from gnndesign.search.objectives import Objective
+from gnndesign.search.provenance import provenance_of
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sampler import CandidateSampler, distributions, holds_candidate
 from gnndesign.search.space import Candidate, Space
@@ -27,7 +28,8 @@ from gnndesign.search.trials import (
 from gnndesign.studies import StudyStore, open_study
 
 _DEFINITION = "gnndesign"
-_REFERENCES = "reference_energies"
+REFERENCES = "reference_energies"
+"""User attribute of a study: eV/atom of the elements, by chemical symbol."""
 _FORMAT = 1
 
 
@@ -156,6 +158,9 @@ class Search:
             n_candidates=len(self.space),
             trials=trials,
             message=message,
+            provenance=provenance_of(
+                study, self._definition(), study.user_attrs.get(REFERENCES, {})
+            ),
         )
         return SearchProgress(
             n_done=n_done,
@@ -200,7 +205,7 @@ class Search:
         }
 
     def _needs_references(self, study: optuna.Study) -> bool:
-        return _REFERENCES not in study.user_attrs and any(
+        return REFERENCES not in study.user_attrs and any(
             objective.needs_references for objective in self.objectives
         )
 
@@ -213,8 +218,8 @@ class Search:
             )
             if len(energies) < len(self.space.elements):
                 return None
-            study.set_user_attr(_REFERENCES, energies)
-        return dict(study.user_attrs.get(_REFERENCES, {}))
+            study.set_user_attr(REFERENCES, energies)
+        return dict(study.user_attrs.get(REFERENCES, {}))
 
 
 def _check_definition(study: optuna.Study, definition: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from gnndesign.errors import ParameterError, UnsupportedElementError
 from gnndesign.potentials.base import Potential
 from gnndesign.search.evaluate import RelaxationSettings
 from gnndesign.search.loop import (
+    REFERENCES,
     Search,
     SearchProgress,
     count_done,
@@ -22,6 +23,7 @@ from gnndesign.search.objectives import (
     checked_objectives,
     objective_from_dict,
 )
+from gnndesign.search.provenance import provenance_of
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sampler import CandidateSampler, Strategy
 from gnndesign.search.space import Space
@@ -166,6 +168,7 @@ def load_search(storage: str | Path, study_name: str | None = None) -> SearchRes
         definition = read_definition(store.study)
         objectives = [objective_from_dict(entry) for entry in definition["objectives"]]
         trials = finished_trials(store.study, objectives, {})
+        references = dict(store.study.user_attrs.get(REFERENCES, {}))
         return SearchResult(
             study_name=store.study.study_name,
             space=definition["space"],
@@ -174,6 +177,7 @@ def load_search(storage: str | Path, study_name: str | None = None) -> SearchRes
             n_candidates=definition["n_candidates"],
             trials=trials,
             message=f"{count_done(trials)} candidates evaluated.",
+            provenance=provenance_of(store.study, definition, references),
         )
 
 

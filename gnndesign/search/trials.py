@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -25,6 +25,8 @@ class TrialStatus(StrEnum):
     """Relaxed, but not to the wanted force; it has values, a little too high in energy."""
     DIVERGED = "diverged"
     NOT_BUILT = "not built"
+    PRUNED = "pruned"
+    """Given up since it misses a constraint; it may lack values."""
     NOT_MEASURED = "not measured"
     """Relaxed, but an objective cannot be computed for the result."""
     INTERRUPTED = "interrupted"
@@ -49,6 +51,8 @@ class Trial:
         steps: relaxation steps made.
         atoms: the relaxed structure (of a diverged one the last good frame); None
             where there is none.
+        constraints: by name, by how much it misses those that were looked at, each in
+            the unit of its constraint; zero or less is allowed.
     """
 
     number: int
@@ -62,6 +66,13 @@ class Trial:
     max_force: float | None
     steps: int
     atoms: ase.Atoms | None
+    constraints: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether it misses none of the constraints that were looked at."""
+        pruned = self.status is TrialStatus.PRUNED
+        return not pruned and all(over <= 0 for over in self.constraints.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +100,23 @@ class ObjectiveColumn:
     def sign(self) -> int:
         """Multiplies a value so that less is better."""
         return 1 if self.direction == "minimize" else -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConstraintColumn:
+    """What a reader of constraints must know about them.
+
+    Attributes:
+        name: key in `Trial.constraints`.
+        unit: for axes and tables.
+        low: smallest value allowed, None for any.
+        high: largest value allowed, None for any.
+    """
+
+    name: str
+    unit: str
+    low: float | None = None
+    high: float | None = None
 
 
 def trial_from_frozen(frozen: FrozenTrial, objectives: Sequence[Objective]) -> Trial:
