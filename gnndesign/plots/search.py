@@ -1,140 +1,183 @@
-"""Figures of a composition search."""
+"""Figures of a composition search: `plot_search`, and `draw_search` for all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from gnndesign.errors import ParameterError
+from gnndesign.plots.element_contributions import plot_elements
+from gnndesign.plots.parallel_coordinates import plot_parallel_coordinates
+from gnndesign.plots.search_history import plot_history, plot_hypervolume
+from gnndesign.plots.search_points import (
+    AXIS,
+    BEST,
+    COLORSCALE,
+    MISSED,
+    POINT,
+    UNCONVERGED,
+    Flags,
+    chosen_columns,
+    hover_of,
+    search_layout,
+    title_of,
+    values_of,
+)
+from gnndesign.plots.ternary import has_three_elements, plot_ternary
+from gnndesign.search.fronts import pareto_front
 from gnndesign.search.results import SearchResult
 from gnndesign.search.trials import ObjectiveColumn, Trial
 
-# Chosen to be told apart on white and on black, and by color-blind people (Okabe, Ito).
-_POINT = "#0072B2"
-_UNCONVERGED = "#56B4E9"
-_BEST = "#D55E00"
-_TEXT = "#7f7f7f"
-_GRID = "rgba(127, 127, 127, 0.25)"
+_NO_FLAGS: Flags = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchTraces:
-    """The arrays of the figure's two traces, to draw it or to update one in place.
+    """The arrays of the figure's traces, to draw it or to update one in place.
 
     Attributes:
-        x: (n_evaluated,) trial number, or the first of two objectives.
-        y: (n_evaluated,) the objective, or the second of two.
-        trial_numbers: (n_evaluated,) the points' customdata: `Trial.number`.
-        hover: (n_evaluated,) text.
-        converged: (n_evaluated,) False where the relaxation ended at its step limit.
+        x: (n_points,) trial number, or the first of several objectives.
+        y: (n_points,) the objective, or the second of several.
+        color: (n_points,) the third objective; None for one or two.
+        trial_numbers: (n_points,) the points' customdata: `Trial.number`.
+        hover: (n_points,) text.
+        converged: (n_points,) False where the relaxation ended at its step limit.
         best_x: x of the line of best values so far, or of the Pareto front.
         best_y: its y.
+        missed: trials that miss a constraint and have the values to be drawn.
+        n_not_drawn: trials that miss a constraint and have no values.
     """
 
     x: np.ndarray
     y: np.ndarray
+    color: np.ndarray | None
     trial_numbers: np.ndarray
     hover: tuple[str, ...]
     converged: np.ndarray
     best_x: np.ndarray
     best_y: np.ndarray
+    missed: tuple[Trial, ...]
+    n_not_drawn: int
 
 
 def search_traces(
-    result: SearchResult, objectives: Sequence[str] | None = None
+    result: SearchResult,
+    objectives: Sequence[str] | None = None,
+    flags: Flags = _NO_FLAGS,
 ) -> SearchTraces:
-    """What `plot_search` draws.
-
-    Args:
-        result: of a search, finished or not.
-        objectives: names of the one or two to draw; the first two if not given.
-
-    Raises:
-        ParameterError: a name is unknown, or more than two are given.
-    """
-    columns = _chosen(result, objectives)
-    trials = result.evaluated
-    values = np.array(
-        [[trial.values[column.name] for column in columns] for trial in trials], float
-    ).reshape(len(trials), len(columns))
+    """What `plot_search` draws; see there."""
+    columns = chosen_columns(result, objectives, 3)
+    trials = result.feasible
+    values = values_of(trials, columns)
     numbers = np.array([trial.number for trial in trials], dtype=int)
+    front = pareto_front(values * [column.sign for column in columns])
     if len(columns) == 1:
-        x, y = numbers, values[:, 0]
         sign = columns[0].sign
+        x, y = numbers, values[:, 0]
         best_x, best_y = x, sign * np.minimum.accumulate(sign * y)
     else:
         x, y = values[:, 0], values[:, 1]
-        front = _front(values * [column.sign for column in columns])
         best_x, best_y = x[front], y[front]
+    missed = [
+        trial
+        for trial in result.infeasible
+        if all(column.name in trial.values for column in columns)
+    ]
     return SearchTraces(
         x=x,
         y=y,
+        color=values[:, 2] if len(columns) == 3 else None,
         trial_numbers=numbers,
-        hover=tuple(_hover(trial, result.objectives) for trial in trials),
+        hover=tuple(hover_of(trial, result, flags) for trial in trials),
         converged=np.array([trial.status == "converged" for trial in trials], bool),
         best_x=best_x,
         best_y=best_y,
+        missed=tuple(missed),
+        n_not_drawn=len(result.infeasible) - len(missed),
     )
 
 
 def plot_search(
-    result: SearchResult, objectives: Sequence[str] | None = None
+    result: SearchResult,
+    objectives: Sequence[str] | None = None,
+    flags: Flags = _NO_FLAGS,
 ) -> go.Figure:
-    """Objective against trial number with the best so far, or two objectives.
+    """Objective against trial number with the best so far, or two or three objectives.
 
-    With two objectives, one against the other with the Pareto front. A point's
-    customdata is its trial number; open symbols are relaxations that did not converge.
-    The background is transparent, for light and dark pages.
+    With two objectives, one against the other with the Pareto front; with three, the
+    third is the color and the points of the front are ringed. A point's customdata is its
+    trial number; open symbols are relaxations that did not converge, crosses miss a
+    constraint. The background is transparent, for light and dark pages.
 
     Args:
         result: of a search, finished or not.
-        objectives: names of the one or two to draw; the first two if not given.
+        objectives: names of the one to three to draw; the first three if not given.
+        flags: what the hover text says beside the values, by number of the trial.
 
     Raises:
-        ParameterError: a name is unknown, or more than two are given.
+        ParameterError: a name is unknown, or more than three are given.
     """
-    columns = _chosen(result, objectives)
+    columns = chosen_columns(result, objectives, 3)
     one = len(columns) == 1
+    points: dict[str, Any] = {
+        "mode": "markers",
+        "hovertemplate": "%{text}<extra></extra>",
+    }
     figure = go.Figure(
         [
             go.Scatter(
-                mode="lines",
+                # Of three objectives the front is a surface, and no line.
+                mode="markers" if len(columns) == 3 else "lines",
                 name="best so far" if one else "Pareto front",
-                line={"color": _BEST, "width": 2, "shape": "hv" if one else "linear"},
+                line={"color": BEST, "width": 2, "shape": "hv"},
+                marker={
+                    "symbol": "circle-open",
+                    "color": BEST,
+                    "size": 15,
+                    "line": {"width": 2},
+                },
                 hoverinfo="skip",
             ),
+            go.Scatter(name="candidates", **points),
             go.Scatter(
-                mode="markers",
-                name="candidates",
-                hovertemplate="%{text}<extra></extra>",
+                marker={
+                    "symbol": "x-thin",
+                    "size": 8,
+                    "line": {"color": MISSED, "width": 2},
+                },
+                **points,
             ),
         ]
     )
-    axis = {"gridcolor": _GRID, "zerolinecolor": _GRID, "linecolor": _TEXT}
-    titles = ["trial", _title(columns[0])] if one else [_title(c) for c in columns]
-    figure.update_layout(
-        xaxis={"title": {"text": titles[0]}, **axis},
-        yaxis={"title": {"text": titles[1]}, **axis},
-        paper_bgcolor="rgba(0, 0, 0, 0)",
-        plot_bgcolor="rgba(0, 0, 0, 0)",
-        font={"color": _TEXT},
-        margin={"l": 70, "r": 20, "t": 30, "b": 50},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        hovermode="closest",
-        clickmode="event",
-        # Zoom and selection stay when the figure is updated.
-        uirevision="search",
-    )
-    update_search_plot(figure, result, objectives)
+    search_layout(figure)
+    titles = ["trial", title_of(columns[0])] if one else list(map(title_of, columns))
+    figure.update_xaxes(title_text=titles[0], **AXIS)
+    figure.update_yaxes(title_text=titles[1], **AXIS)
+    if len(columns) == 3:
+        bar = {"title": {"text": titles[2], "side": "right"}, "outlinewidth": 0}
+        # The brighter the better.
+        is_reversed = columns[2].sign == 1
+        figure.update_layout(
+            coloraxis={
+                "colorscale": COLORSCALE,
+                "colorbar": bar,
+                "reversescale": is_reversed,
+            }
+        )
+    update_search_plot(figure, result, objectives, flags)
     return figure
 
 
 def update_search_plot(
-    figure: Any, result: SearchResult, objectives: Sequence[str] | None = None
+    figure: Any,
+    result: SearchResult,
+    objectives: Sequence[str] | None = None,
+    flags: Flags = _NO_FLAGS,
 ) -> None:
     """Bring a figure of `plot_search` up to date in place.
 
@@ -142,60 +185,93 @@ def update_search_plot(
         figure: a `Figure` or `FigureWidget` that `plot_search` made.
         result: what the search has now.
         objectives: the same as the figure was made with.
+        flags: what the hover text says beside the values, by number of the trial.
     """
-    traces = search_traces(result, objectives)
-    symbols = np.where(traces.converged, "circle", "circle-open")
-    colors = np.where(traces.converged, _POINT, _UNCONVERGED)
+    columns = chosen_columns(result, objectives, 3)
+    traces = search_traces(result, objectives, flags)
+    missed_x, missed_y = _coordinates(traces.missed, columns)
+    hidden = f", {traces.n_not_drawn} without values" if traces.n_not_drawn else ""
     with figure.batch_update():
-        line, points = figure.data
+        line, points, missed = figure.data
         line.update(x=traces.best_x, y=traces.best_y)
         points.update(
             x=traces.x,
             y=traces.y,
             customdata=traces.trial_numbers,
             text=list(traces.hover),
-            marker={"symbol": symbols, "color": colors, "size": 9},
+            marker=_marker(traces),
+        )
+        missed.update(
+            x=missed_x,
+            y=missed_y,
+            customdata=[trial.number for trial in traces.missed],
+            text=[hover_of(trial, result, flags) for trial in traces.missed],
+            name=f"miss a constraint ({len(traces.missed)}{hidden})",
+            visible=bool(traces.missed or traces.n_not_drawn),
         )
 
 
-def _chosen(
-    result: SearchResult, names: Sequence[str] | None
-) -> tuple[ObjectiveColumn, ...]:
-    if names is None:
-        return result.objectives[:2]
-    known = {column.name: column for column in result.objectives}
-    if not 1 <= len(names) <= 2 or any(name not in known for name in names):
+def _marker(traces: SearchTraces) -> dict[str, Any]:
+    symbols = np.where(traces.converged, "circle", "circle-open")
+    if traces.color is None:
+        colors = np.where(traces.converged, POINT, UNCONVERGED)
+        return {"symbol": symbols, "color": colors, "size": 9}
+    return {
+        "symbol": symbols,
+        "color": traces.color,
+        "coloraxis": "coloraxis",
+        "size": 9,
+    }
+
+
+def _coordinates(
+    trials: Sequence[Trial], columns: Sequence[ObjectiveColumn]
+) -> tuple[np.ndarray, np.ndarray]:
+    values = values_of(trials, columns)
+    if len(columns) == 1:
+        return np.array([trial.number for trial in trials]), values[:, 0]
+    return values[:, 0], values[:, 1]
+
+
+FIGURES: Mapping[str, Callable[[SearchResult], go.Figure]] = MappingProxyType(
+    {
+        "trials": plot_search,
+        "history": plot_history,
+        "hypervolume": plot_hypervolume,
+        "parallel_coordinates": plot_parallel_coordinates,
+        "elements": plot_elements,
+        "ternary": plot_ternary,
+    }
+)
+"""By kind. A point of each has the number of its trial as customdata."""
+
+
+def draw_search(result: SearchResult, kind: str = "trials") -> go.Figure:
+    """A figure of a search.
+
+    Args:
+        result: finished or not.
+        kind: one of `FIGURES`.
+
+    Raises:
+        ParameterError: unknown, or the result has nothing such a figure shows.
+    """
+    if kind not in FIGURES:
         raise ParameterError(
-            f"Wanted one or two of the objectives {', '.join(known)}, got {list(names)}."
+            f"Wanted one of the figures {', '.join(FIGURES)}, got '{kind}'."
         )
-    return tuple(known[name] for name in names)
+    return FIGURES[kind](result)
 
 
-def _title(column: ObjectiveColumn) -> str:
-    return f"{column.name.replace('_', ' ')} ({column.unit})"
-
-
-def _front(costs: np.ndarray) -> np.ndarray:
-    """Indices of the Pareto front of (n, 2) costs, along the first."""
-    front: list[int] = []
-    lowest = np.inf
-    for index in np.lexsort((costs[:, 1], costs[:, 0])):
-        if costs[index, 1] < lowest:
-            lowest = costs[index, 1]
-            front.append(int(index))
-    return np.array(front, dtype=int)
-
-
-def _hover(trial: Trial, columns: Sequence[ObjectiveColumn]) -> str:
-    lines = [f"<b>{_with_subscripts(trial.formula)}</b> (trial {trial.number})"]
-    lines += [
-        f"{_title(column)}: {trial.values[column.name]:.4g}" for column in columns
-    ]
-    lines += [f"{name}: {value:.4g}" for name, value in trial.measured.items()]
-    if trial.status != "converged":
-        lines.append(f"not converged: {trial.status}")
-    return "<br>".join(lines)
-
-
-def _with_subscripts(formula: str) -> str:
-    return "".join(f"<sub>{c}</sub>" if c.isdigit() else c for c in formula)
+def figures_of(result: SearchResult) -> tuple[str, ...]:
+    """The kinds of figures that a result has something to show in."""
+    has_several = len(result.objectives) > 1
+    shown = {
+        "trials": True,
+        "history": True,
+        "hypervolume": has_several,
+        "parallel_coordinates": True,
+        "elements": True,
+        "ternary": has_three_elements(result),
+    }
+    return tuple(kind for kind, is_shown in shown.items() if is_shown)

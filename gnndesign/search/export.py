@@ -4,34 +4,59 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from gnndesign.disk import write_atomically
-from gnndesign.search.trials import ObjectiveColumn, Trial
+from gnndesign.properties.materials_project import PROVENANCE
+from gnndesign.search.trials import ConstraintColumn, ObjectiveColumn, Trial
+from gnndesign.search.trust import trust_flags
+from gnndesign.structures.convert import atoms_to_dict
 from gnndesign.structures.files import save_structure
-
-_UNIT_SUFFIX = {"eV/atom": "eV_per_atom", "Å": "A", "g/cm³": "g_per_cm3"}
 
 Row = dict[str, str | int | float | None]
 
+_FORMAT = 1
+_PACKAGES = ("gnndesign", "torch", "ase", "numpy", "optuna", "pymatgen", "spglib")
+
 
 def write_csv(
-    trials: Sequence[Trial], objectives: Sequence[ObjectiveColumn], path: Path
+    trials: Sequence[Trial],
+    objectives: Sequence[ObjectiveColumn],
+    constraints: Sequence[ConstraintColumn],
+    path: Path,
 ) -> Path:
     """Write trials as a table (UTF-8, commas), whole or not at all.
 
-    Columns: trial, formula, one a choice, one an objective and one a detail with the unit
-    in the name, energy_eV, n_atoms, cell lengths (Å), angles (degrees) and volume (Å³),
+    Columns: trial, formula, one a choice, one an objective, one a constraint (by how much
+    it is missed; zero or less is allowed) and one a detail with the unit in the name,
+    energy_eV, n_atoms, cell lengths (Å), angles (degrees) and volume (Å³),
     max_force_eV_per_A, steps, status, message. A cell without a value is empty.
     """
-    return _write(path, [_row(trial, objectives) for trial in trials])
+    return _write(path, [_row(trial, objectives, constraints) for trial in trials])
 
 
 def export_best(
-    trials: Sequence[Trial], objectives: Sequence[ObjectiveColumn], folder: Path
+    trials: Sequence[Trial],
+    objectives: Sequence[ObjectiveColumn],
+    constraints: Sequence[ConstraintColumn],
+    folder: Path,
+    definition: Mapping[str, Any],
 ) -> Path:
-    """Write each trial as NN_FORMULA.cif, best first, and the table best.csv, last.
+    """Write each trial as NN_FORMULA.cif, best first, best.json, and best.csv last.
+
+    Args:
+        trials: best first; those with values have structures.
+        objectives: of the values.
+        constraints: that they keep.
+        folder: made where it is not there; files of these names are replaced.
+        definition: how they were found, as JSON has it.
 
     Returns:
         The path of the table.
@@ -39,21 +64,72 @@ def export_best(
     folder.mkdir(parents=True, exist_ok=True)
     digits = max(2, len(str(len(trials))))
     rows: list[Row] = []
+    entries: list[dict[str, Any]] = []
     for rank, trial in enumerate(trials, start=1):
-        name = f"{rank:0{digits}d}_{trial.formula}.cif"
-        assert trial.atoms is not None, "a trial with values has a structure"
-        save_structure(trial.atoms, folder / name)
-        rows.append({"rank": rank, "cif": name, **_row(trial, objectives)})
+        row: Row = {"rank": rank}
+        # A measure of the composition alone needs no structure.
+        if trial.atoms is not None:
+            # A molecule has no cell, and so no CIF.
+            kind = "cif" if trial.atoms.cell.rank == 3 else "xyz"
+            name = f"{rank:0{digits}d}_{_file_name(trial.formula)}.{kind}"
+            save_structure(trial.atoms, folder / name)
+            row[kind] = name
+        entries.append({**row, **_entry(trial)})
+        flags = "; ".join(flag["words"] for flag in entries[-1]["trust_flags"])
+        row |= _row(trial, objectives, constraints)
+        rows.append({**row, "trust_flags": flags})
+    content = {
+        "format": _FORMAT,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions_that_wrote": _versions(),
+        **definition,
+        "objectives": [asdict(column) for column in objectives],
+        "constraints": [asdict(column) for column in constraints],
+        "references": [PROVENANCE],
+        "best": entries,
+    }
+    write_atomically(folder / "best.json", json.dumps(content, indent=1))
     return _write(folder / "best.csv", rows)
 
 
-def _row(trial: Trial, objectives: Sequence[ObjectiveColumn]) -> Row:
+def _entry(trial: Trial) -> dict[str, Any]:
+    """A trial as JSON has it; energies in eV, forces in eV/Å, lengths in Å."""
+    return {
+        "trial": trial.number,
+        "formula": trial.formula,
+        "choices": dict(trial.choices),
+        "values": dict(trial.values),
+        "constraints": dict(trial.constraints),
+        "details": dict(trial.details),
+        "energy_eV": trial.energy,
+        "max_force_eV_per_A": trial.max_force,
+        "steps": trial.steps,
+        "status": str(trial.status),
+        "message": trial.message,
+        "trust_flags": [asdict(flag) for flag in trust_flags(trial)],
+        "atoms": None if trial.atoms is None else atoms_to_dict(trial.atoms),
+    }
+
+
+def _row(
+    trial: Trial,
+    objectives: Sequence[ObjectiveColumn],
+    constraints: Sequence[ConstraintColumn],
+) -> Row:
     row: Row = {"trial": trial.number, "formula": trial.formula}
     row |= {f"choice_{name}": choice for name, choice in trial.choices.items()}
+<<<<<<< HEAD
     for objective in objectives:
         suffix = _UNIT_SUFFIX.get(objective.unit, objective.unit)
         row[f"{objective.name}_{suffix}"] = trial.values.get(objective.name)
     row |= trial.measured
+=======
+    for column in objectives:
+        row[_named(column)] = trial.values.get(column.name)
+    for column in constraints:
+        row[f"{_named(column)}_missed_by"] = trial.constraints.get(column.name)
+    row |= trial.details
+>>>>>>> results
     row["energy_eV"] = trial.energy
     if trial.atoms is not None:
         lengths_and_angles = trial.atoms.cell.cellpar().tolist()
@@ -66,6 +142,35 @@ def _row(trial: Trial, objectives: Sequence[ObjectiveColumn]) -> Row:
     row["status"] = str(trial.status)
     row["message"] = trial.message
     return row
+
+
+_ASCII = {"/": "_per_", "Å": "A", "³": "3", "²": "2", "°": "deg", "%": "percent"}
+
+
+def _named(column: ObjectiveColumn | ConstraintColumn) -> str:
+    """Its name with the unit, once."""
+    unit = column.unit
+    for sign, word in _ASCII.items():
+        unit = unit.replace(sign, word)
+    unit = unit.replace(" ", "_")
+    known = not unit or column.name.endswith(f"_{unit}")
+    return column.name if known else f"{column.name}_{unit}"
+
+
+def _file_name(formula: str) -> str:
+    """A formula without what a file name should not have."""
+    return "".join(c if c.isalnum() or c in ".-" else "_" for c in formula)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            # gnndesign itself, where it runs from its source folder.
+            found[name] = "unknown"
+    return found
 
 
 def _write(path: Path, rows: Sequence[Row]) -> Path:

@@ -17,6 +17,7 @@ from gnndesign.properties.references import reference_energies
 from gnndesign.search.evaluate import Assessment, Outcome
 from gnndesign.search.evaluations import evaluations_of, in_groups
 from gnndesign.search.objectives import Objective
+from gnndesign.search.provenance import provenance_of
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sampler import CandidateSampler, distributions, holds_candidate
 from gnndesign.search.space import Candidate
@@ -30,8 +31,14 @@ from gnndesign.search.trials import (
 from gnndesign.studies import StudyStore, open_study
 
 _DEFINITION = "gnndesign"
+<<<<<<< HEAD
 _REFERENCES = "reference_energies"
 _FORMAT = 2
+=======
+REFERENCES = "reference_energies"
+"""User attribute of a study: eV/atom of the elements, by chemical symbol."""
+_FORMAT = 1
+>>>>>>> results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +178,9 @@ class Search:
             n_candidates=len(self.assessment.space),
             trials=trials,
             message=message,
+            provenance=provenance_of(
+                study, self._definition(), study.user_attrs.get(REFERENCES, {})
+            ),
         )
         alone = len(self.assessment.objectives) == 1
         return SearchProgress(
@@ -214,7 +224,13 @@ class Search:
         }
 
     def _needs_references(self, study: optuna.Study) -> bool:
+<<<<<<< HEAD
         return _REFERENCES not in study.user_attrs and self.assessment.needs_references
+=======
+        return REFERENCES not in study.user_attrs and any(
+            objective.needs_references for objective in self.objectives
+        )
+>>>>>>> results
 
     def _references(self, study: optuna.Study) -> Mapping[str, float] | None:
         """By chemical symbol, empty where none is needed; None when stopped."""
@@ -226,8 +242,8 @@ class Search:
             )
             if len(energies) < len(elements):
                 return None
-            study.set_user_attr(_REFERENCES, energies)
-        return dict(study.user_attrs.get(_REFERENCES, {}))
+            study.set_user_attr(REFERENCES, energies)
+        return dict(study.user_attrs.get(REFERENCES, {}))
 
 
 def _check_definition(study: optuna.Study, definition: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,13 @@ import numpy as np
 
 from gnndesign.errors import ParameterError
 from gnndesign.search.export import export_best, write_csv
+<<<<<<< HEAD
 from gnndesign.search.trials import ConstraintColumn, ObjectiveColumn, Trial
 from gnndesign.studies import undominated
+=======
+from gnndesign.search.fronts import pareto_front
+from gnndesign.search.trials import ConstraintColumn, ObjectiveColumn, Trial
+>>>>>>> results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +33,10 @@ class SearchResult:
         n_candidates: size of the space.
         trials: ascending by number; interrupted ones included.
         message: why the search ended, or how it stands.
+        constraints: names, units and bounds of what a candidate must keep.
+        provenance: whatever else is known of how it was made, as JSON has it: the
+            potential's checksum, how candidates are relaxed, the energies of the
+            elements, versions, seed, dates.
     """
 
     study_name: str
@@ -38,14 +47,41 @@ class SearchResult:
     n_candidates: int
     trials: tuple[Trial, ...]
     message: str
+    constraints: tuple[ConstraintColumn, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def evaluated(self) -> tuple[Trial, ...]:
-        """The trials that have values."""
-        return tuple(trial for trial in self.trials if trial.values)
+        """The trials that have a value of every objective."""
+        wanted = {column.name for column in self.objectives}
+        return tuple(t for t in self.trials if t.values and wanted <= t.values.keys())
+
+    @property
+    def feasible(self) -> tuple[Trial, ...]:
+        """Those of them that miss no constraint."""
+        return tuple(trial for trial in self.evaluated if trial.is_feasible)
+
+    @property
+    def infeasible(self) -> tuple[Trial, ...]:
+        """All trials that miss a constraint, whether they have values or not."""
+        return tuple(trial for trial in self.trials if not trial.is_feasible)
+
+    def trial(self, number: int) -> Trial:
+        """The trial of a number, such as the customdata of a point that was clicked.
+
+        Raises:
+            ParameterError: there is none.
+        """
+        for trial in self.trials:
+            if trial.number == number:
+                return trial
+        raise ParameterError(
+            f"The study '{self.study_name}' has no finished trial {number}; it has "
+            f"{len(self.trials)}."
+        )
 
     def best(self, n: int | None = 10) -> tuple[Trial, ...]:
-        """The best trials.
+        """The best trials among those that miss no constraint.
 
         Args:
             n: at most so many; None for all.
@@ -57,30 +93,36 @@ class SearchResult:
         """
         if n is not None and n < 1:
             raise ParameterError(f"Wanted at least one best trial, got n={n}.")
+<<<<<<< HEAD
         trials = [trial for trial in self.trials if trial.is_feasible]
+=======
+        trials = self.feasible
+>>>>>>> results
         if not trials:
             return ()
         costs = np.array(
-            [
-                [c.sign * trial.values[c.name] for c in self.objectives]
-                for trial in trials
-            ]
+            [[c.sign * t.values[c.name] for c in self.objectives] for t in trials],
+            dtype=float,
         )
-        chosen = np.arange(len(trials))
         if len(self.objectives) > 1:
-            chosen = np.flatnonzero(undominated(costs))
-        order = chosen[np.argsort(costs[chosen, 0], kind="stable")]
+            order = pareto_front(costs)
+        else:
+            order = np.argsort(costs[:, 0], kind="stable")
         return tuple(trials[int(index)] for index in order[:n])
 
     def to_csv(self, path: str | Path) -> Path:
         """Write all trials as a table with units in the column names."""
-        return write_csv(self.trials, self.objectives, Path(path))
+        return write_csv(self.trials, self.objectives, self.constraints, Path(path))
 
     def export_best(self, folder: str | Path, n: int = 10) -> Path:
-        """Write the best n as CIF files and one table, best.csv, that names them.
+        """Write the best n as CIF files, best.json with how they were found, and a table.
+
+        Each file is written whole or not at all, the table last: where best.csv is, all
+        it names is.
 
         Returns:
-            The path of the table, whose columns `rank` and `cif` lead to the files.
+            The path of the table, best.csv, whose columns `rank` and `cif` lead to the
+            files.
 
         Raises:
             ParameterError: n is below 1, or no trial has a value yet.
@@ -88,6 +130,20 @@ class SearchResult:
         best = self.best(n)
         if not best:
             raise ParameterError(
-                f"None of the {len(self.trials)} trials has a value; nothing to export."
+                f"None of the {len(self.trials)} trials has a value and misses no "
+                "constraint; nothing to export."
             )
-        return export_best(best, self.objectives, Path(folder))
+        definition = {
+            "study_name": self.study_name,
+            "message": self.message,
+            "space": dict(self.space),
+            "n_candidates": self.n_candidates,
+            "n_trials": len(self.trials),
+            "n_evaluated": len(self.evaluated),
+            "n_infeasible": len(self.infeasible),
+            "potential": self.potential,
+            "provenance": dict(self.provenance),
+        }
+        return export_best(
+            best, self.objectives, self.constraints, Path(folder), definition
+        )

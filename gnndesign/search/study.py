@@ -13,6 +13,7 @@ from gnndesign.potentials.base import Potential
 from gnndesign.properties.work import Relaxing
 from gnndesign.search.evaluate import Assessment
 from gnndesign.search.loop import (
+    REFERENCES,
     Search,
     SearchProgress,
     count_done,
@@ -28,6 +29,7 @@ from gnndesign.search.objectives import (
     checked_constraints,
     checked_objectives,
 )
+from gnndesign.search.provenance import provenance_of
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sampler import CandidateSampler, Strategy
 from gnndesign.search.space import Space
@@ -193,6 +195,7 @@ def load_search(storage: str | Path, study_name: str | None = None) -> SearchRes
         definition = read_definition(store.study)
         objectives = [objective_from_dict(entry) for entry in definition["objectives"]]
         trials = finished_trials(store.study, objectives, {})
+        references = dict(store.study.user_attrs.get(REFERENCES, {}))
         return SearchResult(
             study_name=store.study.study_name,
             space=definition["space"],
@@ -205,6 +208,7 @@ def load_search(storage: str | Path, study_name: str | None = None) -> SearchRes
             n_candidates=definition["n_candidates"],
             trials=trials,
             message=f"{count_done(trials)} candidates evaluated.",
+            provenance=provenance_of(store.study, definition, references),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -27,6 +27,8 @@ class TrialStatus(StrEnum):
     PRUNED = "pruned"
     """Misses a constraint; what is dearer was not computed."""
     NOT_BUILT = "not built"
+    PRUNED = "pruned"
+    """Given up since it misses a constraint; it may lack values."""
     NOT_MEASURED = "not measured"
     """Something that was wanted cannot be computed of it."""
     INTERRUPTED = "interrupted"
@@ -54,6 +56,8 @@ class Trial:
         steps: relaxation steps made.
         atoms: the relaxed structure (of a diverged one the last good frame); None
             where there is none.
+        constraints: by name, by how much it misses those that were looked at, each in
+            the unit of its constraint; zero or less is allowed.
     """
 
     number: int
@@ -68,6 +72,13 @@ class Trial:
     max_force: float | None
     steps: int
     atoms: ase.Atoms | None
+    constraints: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether it misses none of the constraints that were looked at."""
+        pruned = self.status is TrialStatus.PRUNED
+        return not pruned and all(over <= 0 for over in self.constraints.values())
 
     @property
     def is_feasible(self) -> bool:
@@ -108,13 +119,18 @@ class ConstraintColumn:
 
     Attributes:
         name: key in `Trial.constraints`.
+<<<<<<< HEAD
         column: key of the number itself in `Trial.measured`.
         unit: of both.
+=======
+        unit: for axes and tables.
+>>>>>>> results
         low: smallest value allowed, None for any.
         high: largest value allowed, None for any.
     """
 
     name: str
+<<<<<<< HEAD
     column: str
     unit: str
     low: float | None
@@ -130,6 +146,11 @@ class ConstraintColumn:
             low=constraint.low,
             high=constraint.high,
         )
+=======
+    unit: str
+    low: float | None = None
+    high: float | None = None
+>>>>>>> results
 
 
 def trial_from_frozen(frozen: FrozenTrial, objectives: Sequence[Objective]) -> Trial:

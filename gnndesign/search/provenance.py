@@ -1,0 +1,42 @@
+"""How a study was made, as its storage tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+
+
+def provenance_of(
+    study: optuna.Study,
+    definition: Mapping[str, Any],
+    reference_energies: Mapping[str, float],
+) -> dict[str, Any]:
+    """What a result should say of its origin, as JSON has it.
+
+    Args:
+        study: with its trials.
+        definition: what the study was begun with: potential and checksum, relaxation,
+            and what else there is beside the space and the objectives.
+        reference_energies: eV/atom of the elements by chemical symbol, of the same
+            potential; empty where none were needed.
+
+    Returns:
+        Dates are ISO 8601, of the first trial that began and of the last that ended, in
+        the time zone of the machine that ran it.
+    """
+    trials = study.get_trials(deepcopy=False)
+    begun = [trial.datetime_start for trial in trials if trial.datetime_start]
+    ended = [trial.datetime_complete for trial in trials if trial.datetime_complete]
+    known = {
+        key: value
+        for key, value in definition.items()
+        if key not in ("format", "space", "n_candidates")
+    }
+    return {
+        **known,
+        "reference_energies_eV_per_atom": dict(reference_energies),
+        "first_trial_began": min(begun).isoformat() if begun else None,
+        "last_trial_ended": max(ended).isoformat() if ended else None,
+    }
