@@ -26,7 +26,7 @@ from gnndesign.training.symmetry import worst_rotation
 WAYS: dict[str, dict[str, Any]] = {
     "unconstrained": {},
     "with augmentation": {"augment_rotations": True},
-    "with the adversary": {"augment_rotations": True, "symmetry_penalty": 30.0},
+    "with the adversary": {"augment_rotations": True, "symmetry_penalty": 200.0},
 }
 COLUMNS = (
     *("network", "energy_mae_meV", "forces_mae_meV_per_A"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gnndesign.properties.compute import compute
     from gnndesign.properties.equation_of_state import EquationOfState
     from gnndesign.properties.work import Relaxing
-    from gnndesign.search.objectives import FormationEnergy, LatticeConstant
+    from gnndesign.search.measures import FormationEnergy, LatticeConstant
     from gnndesign.search.prototype_space import PrototypeSpace
     from gnndesign.search.study import load_search, search_compositions
     from gnndesign.simulation.base import Status
@@ -67,9 +67,9 @@ _HOMES = {
     "Committee": "potentials.committee",
     "Dataset": "training.dataset",
     "EquationOfState": "properties.equation_of_state",
-    "FormationEnergy": "search.objectives",
+    "FormationEnergy": "search.measures",
     "GNNDesignError": "errors",
-    "LatticeConstant": "search.objectives",
+    "LatticeConstant": "search.measures",
     "Loss": "training.loss",
     "Observables": "simulation.observables",
     "PrototypeSpace": "search.prototype_space",

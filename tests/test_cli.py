@@ -261,8 +261,9 @@ def test_search_finds_exports_and_goes_on(capsys):
 def test_a_search_that_finds_nothing_says_so(folder, capsys, monkeypatch):
     nothing = SearchResult(
         study_name="search",
-        prototype="rocksalt",
+        space={},
         objectives=(),
+        constraints=(),
         potential="lennard-jones",
         n_candidates=1,
         trials=(),
@@ -285,8 +286,8 @@ def test_a_search_that_finds_nothing_says_so(folder, capsys, monkeypatch):
         (["--site", "A=Mg", "--site", "X=Qq"], "Qq"),
         (["--site", "A=Mg", "--site", "X=O", "--objective", "beauty"], "beauty"),
         (
-            ["--site", "A=Mg", "--site", "X=O", "--objective", "lattice_constant"],
-            "TARGET",
+            ["--site", "A=Mg", "--site", "X=O", "--objective", "density=heavy"],
+            "Wanted a number",
         ),
     ],
 )

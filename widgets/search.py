@@ -24,10 +24,11 @@ from traitlets import (
 
 from gnndesign.errors import GNNDesignError, JobError
 from gnndesign.jobs.spec import JobKind, JobSpec
-from gnndesign.search.objectives import FormationEnergy, LatticeConstant, Objective
+from gnndesign.search.measures import FormationEnergy, LatticeConstant
+from gnndesign.search.objectives import Objective
+from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sites import site_labels
-from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.search.study import load_search
 from gnndesign_widgets.controls import FIELD, Message, RunBar, button, field, table
 from gnndesign_widgets.jobs import JobModel
@@ -104,9 +105,9 @@ class SearchModel(HasTraits):
         Raises:
             GNNDesignError: the space or a parameter is not usable.
         """
-        chosen: Objective = FormationEnergy()
+        chosen: Objective = FormationEnergy().minimized()
         if self.objective == "lattice_constant":
-            chosen = LatticeConstant(target=self.target)
+            chosen = LatticeConstant().near(self.target)
         space = self.space()
         known = self._potential.require_card()
         known.check_elements([atomic_numbers[symbol] for symbol in space.elements])

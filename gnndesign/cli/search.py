@@ -23,10 +23,13 @@ from gnndesign.errors import ParameterError
 
 if TYPE_CHECKING:
     from gnndesign.search.loop import SearchProgress
-    from gnndesign.search.objectives import Objective
     from gnndesign.search.results import SearchResult
 
-_OBJECTIVES = "formation_energy, lattice_constant=TARGET in Å, density or density=max"
+_MEASURES = (
+    "formation_energy, lattice_constant (Å), density (g/cm³), price (USD/kg), "
+    "supply_risk, energy_above_hull (eV/atom), bulk_modulus (GPa), shear_modulus, or "
+    "KIND.QUANTITY of a property"
+)
 
 
 def add_parser(commands: Commands) -> None:
@@ -51,7 +54,16 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--objective",
         action="append",
-        help=f"{_OBJECTIVES}; several give a Pareto front (default: formation_energy)",
+        metavar="MEASURE[=GOAL]",
+        help=f"{_MEASURES}; with =max, =TARGET or =LOW..HIGH; several give a Pareto front "
+        "(default: formation_energy)",
+    )
+    parser.add_argument(
+        "--constraint",
+        action="append",
+        metavar="MEASURE<=NUMBER",
+        help="what a candidate must keep, such as 'energy_above_hull<=0.05'; cheap ones "
+        "are looked at first",
     )
     parser.add_argument(
         "--any-charge", action="store_true", help="keep what is not charge neutral"
@@ -93,10 +105,14 @@ def run(options: Namespace) -> int:
         raise ParameterError("Give --site once for each site of the prototype.")
 
     from gnndesign.potentials.catalog import load_potential
+    from gnndesign.properties.work import Relaxing
+    from gnndesign.search.notation import constraint_from_text, objective_from_text
     from gnndesign.search.prototype_space import PrototypeSpace
     from gnndesign.search.study import search_compositions
 
-    objectives = list(map(_objective, options.objective or ["formation_energy"]))
+    wanted = options.objective or ["formation_energy"]
+    objectives = list(map(objective_from_text, wanted))
+    constraints = list(map(constraint_from_text, options.constraint or []))
     space = PrototypeSpace(
         prototype=options.prototype,
         sites=sites,
@@ -117,9 +133,9 @@ def run(options: Namespace) -> int:
             potential,
             options.n_trials,
             options.storage,
+            constraints=constraints,
             batch_size=options.batch_size,
-            max_force=options.max_force,
-            max_steps=options.max_steps,
+            relaxing=Relaxing(max_force=options.max_force, max_steps=options.max_steps),
             strategy=options.strategy,
             seed=options.seed,
             on_progress=show,
@@ -152,20 +168,3 @@ def _site(text: str) -> tuple[str, tuple[str, ...]]:
     if not (label and equals and symbols):
         raise ParameterError(f"Wanted --site LABEL=ELEMENT,ELEMENT, got '{text}'.")
     return label.strip(), symbols
-
-
-def _objective(text: str) -> Objective:
-    from gnndesign.search.objectives import Density, FormationEnergy, LatticeConstant
-
-    name, _, value = text.partition("=")
-    if text == "formation_energy":
-        return FormationEnergy()
-    if text in ("density", "density=max"):
-        return Density(largest=value == "max")
-    if name == "lattice_constant":
-        try:
-            return LatticeConstant(target=float(value))
-        except ValueError as error:
-            if isinstance(error, ParameterError):
-                raise
-    raise ParameterError(f"Wanted --objective {_OBJECTIVES}, got '{text}'.")

@@ -98,13 +98,17 @@ def run_search(
 ) -> Iterator[Progress]:
     """Search compositions; the study in the store is what a resumed job goes on from."""
     # Optuna and pymatgen take seconds to import; other jobs do without them.
-    from gnndesign.search.objectives import objective_from_dict
+    from gnndesign.properties.plain import from_plain
+    from gnndesign.search.notation import constraint_from_dict, objective_from_dict
     from gnndesign.search.space import space_from_dict
     from gnndesign.search.study import iterate_search
 
     parameters = dict(spec.parameters)
     space = space_from_dict(parameters.pop("space"))
     objectives = [objective_from_dict(entry) for entry in parameters.pop("objectives")]
+    constraints = [constraint_from_dict(e) for e in parameters.pop("constraints", [])]
+    if "relaxing" in parameters:
+        parameters["relaxing"] = from_plain(parameters["relaxing"])
     wanted = int(parameters.pop("n_trials"))
     total, done = control.total or wanted, store.status().done
     yield Progress(done=done, total=total, message="Relaxing the elements.")
@@ -115,6 +119,7 @@ def run_search(
             potential,
             total,
             store.study_file,
+            constraints=constraints,
             **parameters,
             should_stop=control.should_stop,
         ):

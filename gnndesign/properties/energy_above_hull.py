@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, permutations
 from typing import Any, ClassVar
 
 import ase
@@ -14,11 +13,16 @@ from gnndesign.disk import cache_folder
 from gnndesign.errors import ParameterError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import End, Property, Steps
-from gnndesign.properties.hull import HullResult, Origin, Phase, hull
-from gnndesign.properties.kept import KeptEnergies, fingerprint
+from gnndesign.properties.competing_phases import (
+    Competitor,
+    filled_prototypes,
+    known_compounds,
+    polymorphs,
+)
+from gnndesign.properties.hull import HullResult, Phase, hull
+from gnndesign.properties.kept import KeptEnergies
 from gnndesign.properties.materials_project import (
     PROVENANCE,
-    amounts,
     known_compound,
     reduced_formula,
     stable_compounds,
@@ -27,9 +31,7 @@ from gnndesign.properties.references import elemental_references
 from gnndesign.properties.relaxed import refuse_all_but_crystals
 from gnndesign.properties.work import Relaxing, not_converged
 from gnndesign.simulation.base import Status
-from gnndesign.structures.build import build_crystal
-from gnndesign.structures.convert import to_pymatgen
-from gnndesign.structures.library import Prototype, elemental_polymorphs, prototype
+from gnndesign.structures.library import prototype
 
 SIMPLE_PROTOTYPES = (
     "rocksalt",
@@ -45,17 +47,7 @@ SIMPLE_PROTOTYPES = (
 )
 """Small cells that many compounds have; what `EnergyAboveHull` tries."""
 
-_MOST_POLYMORPHS = 5
 _MOST_NAMED = 12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Competitor:
-    """A structure that may compete."""
-
-    atoms: ase.Atoms
-    origin: Origin
-    label: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +63,9 @@ class EnergyAboveHull(Property[HullResult]):
         prototypes: names of prototypes (see `gnndesign.prototype`) that are filled with
             the crystal's elements in every way and compete too; an element competes
             with its polymorphs of the library. Empty for none.
+        most_atoms_of_known: what the Materials Project calls stable competes in every
+            prototype of its stoichiometry that has at most so many atoms in its
+            primitive cell, see `competing_phases`; 0 for none.
         relaxing: how all of them are relaxed.
     """
 
@@ -79,6 +74,7 @@ class EnergyAboveHull(Property[HullResult]):
 
     competing: tuple[ase.Atoms, ...] = ()
     prototypes: tuple[str, ...] = SIMPLE_PROTOTYPES
+    most_atoms_of_known: int = 14
     relaxing: Relaxing = field(default_factory=Relaxing)
 
     def __post_init__(self) -> None:
@@ -100,15 +96,18 @@ class EnergyAboveHull(Property[HullResult]):
         """Relax all phases together, and find the hull."""
         elements = frozenset(atoms.get_chemical_symbols())
         given = [
-            _Competitor(atoms=other, origin="given", label="")
+            Competitor.of(other, "given")
             for other in self.competing
             if elements.issuperset(other.get_chemical_symbols())
         ]
-        others = [*given, *self._library(sorted(elements))]
+        # A stable compound in a small prototype is there twice.
+        others: dict[str, Competitor] = {}
+        for competitor in (*given, *self._library(elements)):
+            others.setdefault(self._key(competitor), competitor)
         kept, own = yield from self._energies(atoms, others, potential)
         references = yield from elemental_references(sorted(elements), potential)
         checksum = potential.card.checksum
-        phases = [_phase(atoms, own, "structure", checksum)]
+        phases = [_phase(Competitor.of(atoms, "structure"), own, checksum)]
         phases += [
             Phase(
                 formula=symbol,
@@ -120,13 +119,12 @@ class EnergyAboveHull(Property[HullResult]):
             for symbol, energy in references.items()
         ]
         left_out: list[str] = []
-        for other in others:
-            energy = kept[self._key(other.atoms)]["energy_per_atom"]
+        for key, other in others.items():
+            energy = kept[key]["energy_per_atom"]
             if energy is None:
-                left_out.append(f"{reduced_formula(other.atoms)} ({other.label})")
+                left_out.append(f"{other.formula} ({other.label})")
             else:
-                origin, label = other.origin, other.label
-                phases.append(_phase(other.atoms, energy, origin, checksum, label))
+                phases.append(_phase(other, energy, checksum))
         known = known_compound(atoms)
         return hull(
             phases,
@@ -137,86 +135,49 @@ class EnergyAboveHull(Property[HullResult]):
         )
 
     def _energies(
-        self, atoms: ase.Atoms, others: Sequence[_Competitor], potential: Potential
+        self, atoms: ase.Atoms, others: Mapping[str, Competitor], potential: Potential
     ) -> Steps[tuple[dict[str, Any], float]]:
         """What is kept of the competitors, and the energy per atom of the structure."""
         store = KeptEnergies(cache_folder() / "phases", potential.card)
         kept = store.read()
-        new = {
-            key: c for c in others if _is_new(c, kept.get(key := self._key(c.atoms)))
-        }
-        ends = yield self.relaxing.work([atoms, *(c.atoms for c in new.values())])
+        new = {key: c for key, c in others.items() if _is_new(c, kept.get(key))}
+        ends = yield self.relaxing.work([atoms, *(c.build() for c in new.values())])
         if ends[0].status is not Status.CONVERGED:
             raise not_converged(ends[0], "structure", self.relaxing.max_force)
         for competitor, end in zip(new.values(), ends[1:], strict=True):
             if competitor.origin == "given" and end.status is not Status.CONVERGED:
-                what = f"competing phase {reduced_formula(competitor.atoms)}"
+                what = f"competing phase {competitor.formula}"
                 raise not_converged(end, what, self.relaxing.max_force)
         if new:
             entries = zip(new, map(_kept, ends[1:]), strict=True)
             kept = store.add(dict(entries))
         return kept, ends[0].energy / len(atoms)
 
-    def _library(self, elements: Sequence[str]) -> list[_Competitor]:
-        if not self.prototypes:
-            return []
+    def _library(self, elements: frozenset[str]) -> list[Competitor]:
         if len(elements) == 1:
-            polymorphs = elemental_polymorphs(elements[0])[1:_MOST_POLYMORPHS]
-            return [
-                _Competitor(atoms=p, origin="library", label=f"polymorph {place}")
-                for place, p in enumerate(polymorphs, 2)
-            ]
-        found: list[_Competitor] = []
-        for name in self.prototypes:
-            kind = prototype(name)
-            for choice in combinations(elements, len(kind.species)):
-                found += [
-                    _Competitor(atoms=atoms, origin="library", label=name)
-                    for atoms in _fillings(kind, choice)
-                ]
-        return found
+            return polymorphs(*elements) if self.prototypes else []
+        return [
+            *filled_prototypes(sorted(elements), self.prototypes),
+            *known_compounds(elements, self.most_atoms_of_known),
+        ]
 
-    def _key(self, atoms: ase.Atoms) -> str:
+    def _key(self, competitor: Competitor) -> str:
         how = hashlib.sha256(repr(self.relaxing).encode()).hexdigest()[:16]
-        return f"{fingerprint(atoms)}-{how}"
+        return f"{competitor.key}-{how}"
 
 
-def _fillings(kind: Prototype, elements: Sequence[str]) -> list[ase.Atoms]:
-    """A prototype with its sites filled in every way that is a crystal of its own."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-    from pymatgen.core import Structure
-
-    matcher = StructureMatcher(primitive_cell=False)
-    found: dict[str, list[Structure]] = {}
-    built: list[ase.Atoms] = []
-    for order in permutations(elements):
-        sites = dict(zip(kind.species, order, strict=True))
-        counts = {sites[s]: kind.symbols.count(s) for s in kind.species}
-        formula = "".join(f"{symbol}{count}" for symbol, count in counts.items())
-        atoms = build_crystal(formula, kind, sites=sites)
-        crystal = to_pymatgen(atoms)
-        assert isinstance(crystal, Structure)
-        alike = found.setdefault(reduced_formula(atoms), [])
-        if not any(matcher.fit(crystal, other) for other in alike):
-            alike.append(crystal)
-            built.append(atoms)
-    return built
-
-
-def _phase(
-    atoms: ase.Atoms, energy: float, origin: Origin, checksum: str, label: str = ""
-) -> Phase:
+def _phase(competitor: Competitor, energy: float, checksum: str) -> Phase:
     return Phase(
-        formula=reduced_formula(atoms),
-        amounts=amounts(atoms),
+        formula=competitor.formula,
+        amounts=competitor.amounts,
         energy_per_atom=energy,
-        origin=origin,
+        origin=competitor.origin,
         checksum=checksum,
-        label=label,
+        label=competitor.label,
     )
 
 
-def _is_new(competitor: _Competitor, entry: dict[str, Any] | None) -> bool:
+def _is_new(competitor: Competitor, entry: dict[str, Any] | None) -> bool:
     """Whether it is to be relaxed; what was given is tried again, to say what fails."""
     failed = entry is not None and entry["energy_per_atom"] is None
     return entry is None or (failed and competitor.origin == "given")

@@ -38,8 +38,8 @@ Pt 27800.0  Au 44800.0  Hg 30.2  Tl 4200.0  Pb 2.00  Bi 6.36  Th 287.0  U 101.0
 """
 
 
-def _by_number(number_of: Callable[[str], float | None]) -> Float[ndarray, " 104"]:
-    """An array of what a function knows of each element, read-only."""
+def by_number(number_of: Callable[[str], float | None]) -> Float[ndarray, " 104"]:
+    """What a function knows of each element, read-only; NaN where it says None."""
     values = np.full(N_NUMBERS, math.nan)
     with warnings.catch_warnings():
         # Pymatgen warns of every number it lacks; NaN says the same.
@@ -55,8 +55,11 @@ def _by_number(number_of: Callable[[str], float | None]) -> Float[ndarray, " 104
 def prices_USD_per_kg() -> Float[ndarray, " 104"]:
     """USD/kg of the elements, around 2020; its table says whence."""
     words = _PRICE_TABLE.split()
-    table = dict(zip(words[::2], map(float, words[1::2]), strict=True))
-    return _by_number(table.get)
+    table: dict[str, float] = {
+        symbol: float(price)
+        for symbol, price in zip(words[::2], words[1::2], strict=True)
+    }
+    return by_number(lambda symbol: table.get(symbol, math.nan))
 
 
 @functools.cache
@@ -71,7 +74,7 @@ def supply_risks_hhi(*, of_reserves: bool = False) -> Float[ndarray, " 104"]:
 
     column = 1 if of_reserves else 0
     known = HHIModel().symbol_hhip_hhir
-    return _by_number(lambda s: known[s][column] if s in known else None)
+    return by_number(lambda s: known[s][column] if s in known else None)
 
 
 @functools.cache
@@ -86,4 +89,4 @@ def masses() -> Float[ndarray, " 104"]:
 @functools.cache
 def electronegativities() -> Float[ndarray, " 104"]:
     """Pauling electronegativities, as in pymatgen."""
-    return _by_number(lambda symbol: Element(symbol).X)
+    return by_number(lambda symbol: Element(symbol).X)

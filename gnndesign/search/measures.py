@@ -13,7 +13,6 @@ import spglib
 
 from gnndesign.errors import ParameterError, StructureError
 from gnndesign.properties.base import Property, Steps
-from gnndesign.properties.catalog import new_property
 from gnndesign.properties.plain import to_plain
 from gnndesign.search.chemistry import price_USD_per_kg, supply_risk_hhi
 from gnndesign.search.objectives import Measure, Stage, Subject
@@ -213,18 +212,14 @@ class PropertyMeasure(Measure):
     """A number of a property of the relaxed structure.
 
     Attributes:
-        property: what is computed, such as `Elasticity()`; or the name of its kind.
+        of: what is computed, such as `Elasticity()`.
         quantity: key of the number in the property's table: "bulk_modulus_GPa".
     """
 
     kind: ClassVar[str] = "property"
 
-    property: Property[Any]
+    of: Property[Any]
     quantity: str
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.property, Property):
-            object.__setattr__(self, "property", new_property(self.property))
 
     @property
     def name(self) -> str:
@@ -239,19 +234,19 @@ class PropertyMeasure(Measure):
     @property
     def stage(self) -> Stage:
         """By the cost of the property."""
-        return _LATE.get(self.property.kind, Stage.PROPERTY)
+        return _LATE.get(self.of.kind, Stage.PROPERTY)
 
     def steps(self, subject: Subject) -> Steps[float]:
         """The property's own work, once for all of its quantities."""
-        key = repr(self.property)
+        key = repr(self.of)
         if key not in subject.results:
-            self.property.refuse(subject.atoms)
-            result = yield from self.property.steps(subject.atoms, subject.potential)
+            self.of.refuse(subject.atoms)
+            result = yield from self.of.steps(subject.atoms, subject.potential)
             subject.results[key] = result
         numbers = {q.key: q.value for q in subject.results[key].quantities()}
         if self.quantity not in numbers:
             raise StructureError(
-                f"{self.property.title} of {subject.candidate.formula} has no "
+                f"{self.of.title} of {subject.candidate.formula} has no "
                 f"'{self.quantity}'; it has {', '.join(numbers)}."
             )
         return numbers[self.quantity]
@@ -260,7 +255,7 @@ class PropertyMeasure(Measure):
         """With the property as `properties.plain` writes it."""
         return {
             "kind": self.kind,
-            "property": to_plain(self.property),
+            "of": to_plain(self.of),
             "quantity": self.quantity,
         }
 

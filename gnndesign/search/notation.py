@@ -57,7 +57,7 @@ def measure_from_text(text: str) -> Measure:
             "property, such as elasticity.youngs_modulus_GPa."
         )
     property_class(kind)
-    return PropertyMeasure(property=new_property(kind), quantity=quantity)
+    return PropertyMeasure(of=new_property(kind), quantity=quantity)
 
 
 def measure_from_dict(data: Mapping[str, Any]) -> Measure:
@@ -67,9 +67,8 @@ def measure_from_dict(data: Mapping[str, Any]) -> Measure:
         ParameterError: unknown kind or parameters.
     """
     kind, given = data.get("kind"), {k: v for k, v in data.items() if k != "kind"}
-    if kind == PropertyMeasure.kind and set(given) == {"property", "quantity"}:
-        prop = from_plain(given["property"])
-        return PropertyMeasure(property=prop, quantity=given["quantity"])
+    if kind == PropertyMeasure.kind and set(given) == {"of", "quantity"}:
+        return PropertyMeasure(of=from_plain(given["of"]), quantity=given["quantity"])
     if kind not in MEASURES:
         raise ParameterError(f"Unknown measure '{kind}'; known: {', '.join(MEASURES)}.")
     known = {field.name for field in fields(MEASURES[kind])}

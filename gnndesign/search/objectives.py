@@ -87,7 +87,9 @@ class Measure(ABC):
     def column(self) -> str:
         """The name with the unit in it, for tables."""
         unit = column_unit(self.unit)
-        return self.name if self.name.endswith(unit) else f"{self.name}_{unit}"
+        if self.name.endswith(unit):
+            return self.name
+        return f"{self.name.removesuffix('_per_atom')}_{unit}"
 
     @property
     def stage(self) -> Stage:

@@ -1,59 +1,76 @@
-"""Elements on the sites of a prototype, charge neutral or all."""
+"""Elements on the sites of a prototype."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import ase
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer, UInt16
 from numpy import ndarray
 
 from gnndesign.errors import ParameterError
-from gnndesign.search.charges import check_symbol, common_states, neutral_states
-from gnndesign.search.descriptors import describe
+from gnndesign.search.charge_neutrality import ChargeNeutrality
+from gnndesign.search.features import site_features
+from gnndesign.search.filters import Filter, checked_filters, sift
+from gnndesign.search.ingredients import Ingredients
+from gnndesign.search.mixtures import formula_of, parse_entry
+from gnndesign.search.neutrality import Charges
 from gnndesign.search.pool import Pool
-from gnndesign.search.sites import site_counts, site_labels
+from gnndesign.search.site_structures import build_on_sites
+from gnndesign.search.sites import (
+    checked_sites,
+    checked_ties,
+    site_counts,
+    site_labels,
+)
 from gnndesign.search.space import Candidate, Space
-from gnndesign.structures.build import build_crystal
 from gnndesign.structures.library import prototype
 
-MOST_COMBINATIONS = 1_000_000
-"""A space with more combinations than this, neutral or not, is refused."""
+MOST_COMBINATIONS = 20_000_000
+"""A space with more combinations than this, before filters, is refused."""
+
+_BLOCK = 2_000_000
+"""Combinations that are looked at together."""
+
+REPEATED = "an element on two sites"
+"""What `removed` calls combinations with an element on two sites that are not tied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrototypeSpace(Space):
     """All allowed choices of elements on the sites of a prototype.
 
-    A candidate has one element on each site and no element on two sites. With
-    `charge_neutral` it is kept only if each site can be given one of the oxidation states
-    of its element, the same on all atoms of the site, so that
-
-        sum over sites of (atoms on the site) x (state) = 0
-
-    and every element with a positive state is less electronegative (Pauling) than every
-    element with a negative one, as in SMACT's test. Mixed valence on one site is not
-    considered. The states are pymatgen's common oxidation states, a short list: Ni3+,
-    V3+, Ti3+ and Cu+ are not on it, so LaNiO3 is left out unless `oxidation_states` says
-    {"Ni": [2, 3]}. Without `charge_neutral`, nothing but repeated elements is left out.
+    A candidate has one entry on each site, and no element on two sites unless they are
+    tied. An entry is an element, or several that share the site: "Sr0.5Ba0.5" is built
+    as an ordered arrangement, each element's atoms as far apart as can be, in the
+    smallest supercell that holds it, the most compact one of its size.
 
     Attributes:
         prototype: name in `gnndesign.structures.library`, "perovskite" for example.
-        sites: allowed chemical symbols by site label, see
-            `gnndesign.search.sites.site_labels`: A, B and X in a perovskite.
-        charge_neutral: whether to leave out what cannot be neutral.
-        oxidation_states: states by chemical symbol, instead of pymatgen's.
-        pool: all allowed candidates, in the order of the product of the sites.
+        sites: allowed entries by site label, see `gnndesign.search.sites.site_labels`:
+            A, B and X in a perovskite. One entry is a fixed site.
+        tied: for a site without entries of its own, the site whose choice it repeats:
+            {"B": "A"} gives a spinel the same element on both cation sites.
+        filters: what else to leave out, in the order in which to apply it.
+        charge_neutral: short for a `ChargeNeutrality` filter before the others; without
+            effect if `filters` has one.
+        oxidation_states: states by chemical symbol for that filter.
+        pool: all allowed candidates, in the order of the product of the sites. A tied
+            site is no parameter.
+        atoms_on: by label of all sites, tied ones too, atoms in a formula unit.
+        rules: the filters that are applied.
+        ingredients: what the entries bring to each site.
 
     Raises:
-        ParameterError: unknown or missing site, no or unknown elements, an element twice
-            on one site, no candidate left, or more than a million combinations.
+        ParameterError: unknown or missing site, no or unknown elements, an entry twice
+            on one site, no candidate left, more than twenty million combinations, or a
+            filter that means nothing here.
         StructureError: unknown prototype.
     """
 
@@ -63,77 +80,115 @@ class PrototypeSpace(Space):
     oxidation_states: Mapping[str, Sequence[int]] = field(
         default_factory=dict[str, Any]
     )
+    tied: Mapping[str, str] = field(default_factory=dict[str, str])
+    filters: Sequence[Filter | Mapping[str, Any]] = ()
     _pool: Pool = field(init=False, repr=False, compare=False)
-    _states: tuple[tuple[int, ...] | None, ...] = field(
-        init=False, repr=False, compare=False
-    )
+    _removed: Mapping[str, int] = field(init=False, repr=False, compare=False)
+    atoms_on: Mapping[str, int] = field(init=False, repr=False, compare=False)
+    rules: tuple[Filter, ...] = field(init=False, repr=False, compare=False)
+    ingredients: Ingredients = field(init=False, repr=False, compare=False)
 
     kind: ClassVar[str] = "prototype"
 
     def __post_init__(self) -> None:
         labels = site_labels(self.prototype)
         counts = site_counts(prototype(self.prototype), labels)
-        ordered = _checked_sites(self.prototype, counts, self.sites)
-        states = {check_symbol(s): tuple(q) for s, q in self.oxidation_states.items()}
-        object.__setattr__(self, "sites", ordered)
-        object.__setattr__(self, "oxidation_states", states)
-        rows, neutral = _enumerate(self, counts)
-        if not rows:
+        divisor = math.gcd(*counts.values())
+        ties = checked_ties(self.prototype, tuple(labels), self.tied)
+        free = [label for label in labels if label not in ties]
+        sites = checked_sites(self.prototype, free, self.sites)
+        given = checked_filters(self.filters)
+        neutrality = ChargeNeutrality(oxidation_states=self.oxidation_states)
+        asked = self.charge_neutral and neutrality.title not in {f.title for f in given}
+        self._set(
+            sites=sites,
+            tied=ties,
+            filters=given,
+            oxidation_states=neutrality.oxidation_states,
+            atoms_on={label: n // divisor for label, n in counts.items()},
+            rules=(neutrality, *given) if asked else given,
+        )
+        if self.n_combinations > MOST_COMBINATIONS:
+            raise ParameterError(
+                f"The sites allow {self.n_combinations:,} combinations; at most "
+                f"{MOST_COMBINATIONS:,} can be listed. Give fewer elements."
+            )
+        self._set(ingredients=_ingredients(self))
+        kept, removed = _enumerate(self)
+        self._set(_removed=MappingProxyType(removed))
+        if not len(kept):
             raise ParameterError(_why_empty(self))
-        pool = Pool(options=ordered, places=np.array(rows, dtype=np.uint16))
-        object.__setattr__(self, "_pool", pool)
-        object.__setattr__(self, "_states", neutral)
+        self._set(_pool=Pool(options=sites, places=kept))
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     @property
     def pool(self) -> Pool:
-        """The candidates, as choices of elements."""
+        """The candidates, as choices of entries."""
         return self._pool
-
-    @property
-    def removed(self) -> Mapping[str, int]:
-        """All that is left out, for one reason or the other."""
-        return {"charge neutrality": self.n_combinations - len(self)}
 
     @property
     def n_combinations(self) -> int:
         """Number of combinations before anything is left out."""
-        return math.prod(len(elements) for elements in self.sites.values())
+        return math.prod(len(entries) for entries in self.sites.values())
+
+    @property
+    def removed(self) -> Mapping[str, int]:
+        """How many combinations repeat an element, then how many each filter left out."""
+        return self._removed
 
     @property
     def elements(self) -> tuple[str, ...]:
         """Chemical symbols that occur in a candidate, in alphabetical order."""
         columns = zip(self.pool.options.values(), self.pool.places.T, strict=True)
-        found = {str(e[k]) for e, column in columns for k in np.unique(column)}
-        return tuple(sorted(found))
+        entries = {str(e[k]) for e, column in columns for k in np.unique(column)}
+        return tuple(sorted({s for entry in entries for s in parse_entry(entry)}))
 
     def candidate(self, index: int) -> Candidate:
         """The candidate at a place of the pool."""
-        labels = site_labels(self.prototype)
-        counts = site_counts(prototype(self.prototype), labels)
-        divisor = math.gcd(*counts.values())
-        sites = {label: str(e) for label, e in self.pool.choices(index).items()}
-        per_formula = [counts[label] // divisor for label in sites]
-        states = self._states[index]
-        composition: dict[str, float] = {}
-        for element, count in zip(sites.values(), per_formula, strict=True):
-            composition[element] = composition.get(element, 0) + count
+        choices = {label: str(e) for label, e in self.pool.choices(index).items()}
+        amounts: dict[str, Fraction] = {}
+        for label, n_atoms in self.atoms_on.items():
+            entry = parse_entry(choices[self.tied.get(label, label)])
+            for symbol, share in entry.items():
+                amounts[symbol] = amounts.get(symbol, Fraction()) + n_atoms * share
+        # Tied sites may make the formula unit smaller: Fe, not Fe2.
+        if all(amount.denominator == 1 for amount in amounts.values()):
+            divisor = math.gcd(*(int(amount) for amount in amounts.values()))
+            amounts = {symbol: amount / divisor for symbol, amount in amounts.items()}
         return Candidate(
-            formula=_formula(tuple(sites.values()), per_formula),
-            choices=MappingProxyType(sites),
-            composition=MappingProxyType(composition),
-            oxidation_states=None
-            if states is None
-            else MappingProxyType(dict(zip(sites, states, strict=True))),
+            formula=formula_of(amounts),
+            choices=MappingProxyType(choices),
+            composition=MappingProxyType({s: _number(n) for s, n in amounts.items()}),
+            oxidation_states=self._oxidation_states(index),
         )
 
     def features(self) -> Float[ndarray, "n_candidates n_features"]:
-        """Numbers about the elements on the sites, see `descriptors.describe`."""
-        names = list(self.pool.options.values())
-        rows = [
-            [str(e[k]) for e, k in zip(names, row, strict=True)]
-            for row in self.pool.places.tolist()
-        ]
-        return describe(rows, self._states)
+        """Numbers about the elements on the sites, see `features.site_features`."""
+        places = _slots(self, self.pool.places)
+        charges = self._charges(self.ingredients, places)
+        return site_features(self.ingredients, places, charges)
+
+    def _oxidation_states(self, index: int) -> Mapping[str, float] | None:
+        (row,) = _slots(self, self.pool.places[index : index + 1])
+        charges = self._charges(self.ingredients.only(row), np.zeros_like(row)[None])
+        if charges is None:
+            return None
+        states = zip(self.atoms_on, charges.mean()[0].tolist(), strict=True)
+        return MappingProxyType(
+            {label: int(q) if q.is_integer() else q for label, q in states}
+        )
+
+    def _charges(
+        self, ingredients: Ingredients, places: Integer[ndarray, "n_rows n_sites"]
+    ) -> Charges | None:
+        """Oxidation states, where neutrality was asked for."""
+        for rule in self.rules:
+            if isinstance(rule, ChargeNeutrality):
+                return rule.charges(ingredients, places)
+        return None
 
     def build(self, candidate: Candidate) -> ase.Atoms:
         """The candidate's crystal, not relaxed, with a lattice guessed from radii.
@@ -141,91 +196,84 @@ class PrototypeSpace(Space):
         Raises:
             StructureError: the library has no way to build it.
         """
-        labels = site_labels(self.prototype)
-        own = {
-            labels[label]: str(element) for label, element in candidate.choices.items()
+        entries = {
+            label: parse_entry(str(candidate.choices[self.tied.get(label, label)]))
+            for label in self.atoms_on
         }
-        return build_crystal(candidate.formula, self.prototype, sites=own)
+        return build_on_sites(self.prototype, entries)
 
     def to_dict(self) -> dict[str, Any]:
         """What defines the space, as JSON would have it."""
         return {
             "kind": self.kind,
             "prototype": self.prototype,
-            "sites": {label: list(elements) for label, elements in self.sites.items()},
+            "sites": {label: list(entries) for label, entries in self.sites.items()},
             "charge_neutral": self.charge_neutral,
             "oxidation_states": {s: list(q) for s, q in self.oxidation_states.items()},
+            "tied": dict(self.tied),
+            "filters": [rule.to_dict() for rule in checked_filters(self.filters)],
         }
 
 
-def _checked_sites(
-    name: str, counts: Mapping[str, int], sites: Mapping[str, Sequence[str]]
-) -> Mapping[str, tuple[str, ...]]:
-    if set(sites) != set(counts):
-        raise ParameterError(
-            f"Prototype '{name}' has the sites {', '.join(counts)}; "
-            f"got elements for {', '.join(sites) or 'none'}."
-        )
-    ordered: dict[str, tuple[str, ...]] = {}
-    for label in counts:
-        given = sites[label]
-        elements = (given,) if isinstance(given, str) else tuple(given)
-        if not elements:
-            raise ParameterError(f"Site {label} has no elements; wanted at least one.")
-        for symbol in elements:
-            check_symbol(symbol)
-        if len(set(elements)) < len(elements):
-            twice = sorted({e for e in elements if elements.count(e) > 1})
-            raise ParameterError(
-                f"Site {label} lists {', '.join(twice)} more than once."
-            )
-        ordered[label] = elements
-    n_combinations = math.prod(map(len, ordered.values()))
-    if n_combinations > MOST_COMBINATIONS:
-        raise ParameterError(
-            f"The sites allow {n_combinations:,} combinations; at most "
-            f"{MOST_COMBINATIONS:,} can be listed. Give fewer elements."
-        )
-    return MappingProxyType(ordered)
-
-
-def _enumerate(
-    space: PrototypeSpace, counts: Mapping[str, int]
-) -> tuple[list[list[int]], tuple[tuple[int, ...] | None, ...]]:
-    """Places in the options and oxidation states of what is allowed."""
-    divisor = math.gcd(*counts.values())
-    per_formula = [counts[label] // divisor for label in space.sites]
-    known = {s: common_states(s) for elements in space.sites.values() for s in elements}
-    known.update({s: tuple(q) for s, q in space.oxidation_states.items()})
-    rows: list[list[int]] = []
-    neutral: list[tuple[int, ...] | None] = []
-    options = [list(enumerate(elements)) for elements in space.sites.values()]
-    for chosen in itertools.product(*options):
-        elements = [element for _, element in chosen]
-        if len(set(elements)) < len(elements):
-            continue
-        states = None
-        if space.charge_neutral:
-            states = neutral_states(elements, per_formula, known)
-            if states is None:
-                continue
-        rows.append([place for place, _ in chosen])
-        neutral.append(states)
-    return rows, tuple(neutral)
-
-
-def _formula(elements: Sequence[str], counts: Sequence[int]) -> str:
-    return "".join(
-        symbol + (str(count) if count > 1 else "")
-        for symbol, count in zip(elements, counts, strict=True)
+def _ingredients(space: PrototypeSpace) -> Ingredients:
+    """What the entries bring to each site, tied ones too."""
+    return Ingredients.of_sites(
+        {
+            label: [
+                {symbol: float(n * share) for symbol, share in parse_entry(e).items()}
+                for e in space.sites[space.tied.get(label, label)]
+            ]
+            for label, n in space.atoms_on.items()
+        }
     )
 
 
+def _slots(
+    space: PrototypeSpace, places: Integer[ndarray, "n_rows n_parameters"]
+) -> Integer[ndarray, "n_rows n_sites"]:
+    """Options of all sites from those of the parameters: tied sites repeat theirs."""
+    free = list(space.sites)
+    return places[
+        :, [free.index(space.tied.get(label, label)) for label in space.atoms_on]
+    ]
+
+
+def _enumerate(
+    space: PrototypeSpace,
+) -> tuple[UInt16[ndarray, "n_candidates n_parameters"], dict[str, int]]:
+    """Places in the options of what is allowed, and how many were left out for what."""
+    sizes = tuple(len(entries) for entries in space.sites.values())
+    free = [list(space.atoms_on).index(label) for label in space.sites]
+    removed = {REPEATED: 0, **{rule.title: 0 for rule in space.rules}}
+    kept: list[ndarray] = []
+    for start in range(0, space.n_combinations, _BLOCK):
+        numbers = np.arange(start, min(start + _BLOCK, space.n_combinations))
+        places = np.stack(np.unravel_index(numbers, sizes), axis=1).astype(np.uint16)
+        repeated = space.ingredients.repeats(_slots(space, places), free)
+        removed[REPEATED] += int(repeated.sum())
+        places = places[~repeated]
+        rows, counts = sift(space.rules, space.ingredients, _slots(space, places))
+        for title, count in counts.items():
+            removed[title] += count
+        kept.append(places[rows])
+    return np.concatenate(kept), removed
+
+
+def _number(amount: Fraction) -> float:
+    """A whole number where it is one."""
+    return int(amount) if amount.denominator == 1 else float(amount)
+
+
 def _why_empty(space: PrototypeSpace) -> str:
-    if not space.charge_neutral:
-        return "Every combination has an element on two sites. Give other elements."
+    """Which rule left out how many, and what can be done about it."""
+    counts = ", ".join(f"{title}: {n:,}" for title, n in space.removed.items() if n)
+    hint = ""
+    if any(isinstance(rule, ChargeNeutrality) for rule in space.rules):
+        hint = (
+            " To be charge neutral with more elements, give further oxidation_states, "
+            "or charge_neutral=False."
+        )
     return (
-        f"None of the {space.n_combinations} combinations is charge neutral with common "
-        "oxidation states and an element of its own on every site. Give other elements, "
-        "further oxidation_states, or charge_neutral=False."
+        f"None of the {space.n_combinations:,} combinations is left ({counts}). Give "
+        f"other elements or fewer filters.{hint}"
     )

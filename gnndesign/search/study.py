@@ -67,7 +67,7 @@ def search_compositions(
         space: what to choose from.
         objectives: one, or several for a Pareto front: `LatticeConstant().near(3.9)`,
             `FormationEnergy()` (a bare measure is minimized),
-            `PropertyMeasure(property="elasticity", quantity="bulk_modulus_GPa")
+            `PropertyMeasure(of=Elasticity(), quantity="bulk_modulus_GPa")
             .maximized()`.
         potential: relaxes the candidates.
         n_trials: number of candidates to evaluate in all, those of earlier runs on this

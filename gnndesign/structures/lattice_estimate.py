@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import ase
 import numpy as np
+import vesin
 from ase.data import atomic_numbers, covalent_radii
-from ase.neighborlist import neighbor_list
 from pymatgen.core import Composition, Element, Species
 
 from gnndesign.errors import StructureError
@@ -73,7 +73,7 @@ def _oxidation_states(atoms: ase.Atoms) -> dict[str, float]:
 def _shortest_bonds(atoms: ase.Atoms, elements: dict[str, Element]) -> list[_Bond]:
     """Bonds between each pair of elements, the less electronegative as the center."""
     reach = 2.0 * (atoms.cell.volume / len(atoms)) ** (1 / 3)
-    i, j, d = neighbor_list("ijd", atoms, reach)
+    i, j, d = vesin.ase_neighbor_list("ijd", atoms, reach)
     symbols = np.array(atoms.symbols)
     order = sorted(elements, key=lambda symbol: elements[symbol].X)
     bonds: list[_Bond] = []

@@ -148,6 +148,7 @@ def list_prototypes() -> tuple[Prototype, ...]:
     return _prototypes()
 
 
+@cache
 def prototype(name: str) -> Prototype:
     """Find a prototype by mineral name, AFLOW label or Strukturbericht symbol.
 

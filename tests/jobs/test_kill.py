@@ -18,7 +18,9 @@ from gnndesign.jobs.local import resume, stop_worker, submit, wait
 from gnndesign.jobs.spec import JobSpec
 from gnndesign.jobs.states import JobState
 from gnndesign.jobs.store import JobStore
-from gnndesign.search.objectives import LatticeConstant
+from gnndesign.properties.plain import to_plain
+from gnndesign.properties.work import Relaxing
+from gnndesign.search.measures import LatticeConstant
 from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.simulation.dynamics import ENSEMBLES
 from gnndesign.simulation.observables import OBSERVABLES
@@ -88,10 +90,10 @@ def make_spec(kind, seed):
         )
         parameters = {
             "space": space.to_dict(),
-            "objectives": [LatticeConstant(target=5.5).to_dict()],
+            "objectives": [LatticeConstant().near(5.5).to_dict()],
             "n_trials": 11,
             "batch_size": 1 + seed % 3,
-            "max_steps": 40,
+            "relaxing": to_plain(Relaxing(max_force=0.05, max_steps=40)),
             "strategy": ("gaussian_process", "tpe", "random")[seed % 3],
             "seed": seed,
         }

@@ -17,7 +17,7 @@ from gnndesign.jobs.store import JobStore, remove_half_folders
 from gnndesign.jobs.tasks import run_simulation
 from gnndesign.jobs.worker import Worker
 from gnndesign.potentials.catalog import load_potential
-from gnndesign.search.objectives import LatticeConstant
+from gnndesign.search.measures import LatticeConstant
 from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.search.study import load_search, search_compositions
 from gnndesign.simulation.dynamics import molecular_dynamics
@@ -77,8 +77,8 @@ def oxides():
 def test_a_stopped_search_goes_on_and_finds_what_one_in_a_script_finds(
     warm_home, oxides, until, tmp_path
 ):
-    objective = LatticeConstant(target=7.4)
-    parameters = {"batch_size": 1, "max_force": 0.05, "max_steps": 300, "seed": 5}
+    objective = LatticeConstant().near(7.4)
+    parameters = {"batch_size": 1, "seed": 5}
     spec = JobSpec.create(
         "search",
         potential="lennard-jones",

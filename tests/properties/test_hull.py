@@ -17,9 +17,14 @@ from gnndesign.structures.library import elemental_ground_state
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    """No test meets energies that another has kept; nothing is compared."""
+    """No test meets energies that another has kept."""
     monkeypatch.setenv("GNNDESIGN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("GNNDESIGN_DATA", raising=False)
+
+
+def without_known(**parameters):
+    """Nothing competes but what is said."""
+    return EnergyAboveHull(most_atoms_of_known=0, **parameters)
 
 
 def phase(energy, checksum="one", **amounts):
@@ -71,7 +76,7 @@ def test_energies_of_two_potentials_never_meet():
 
 
 def test_an_element_is_on_its_hull():
-    plain = EnergyAboveHull(prototypes=())
+    plain = without_known(prototypes=())
     result = compute(plain, elemental_ground_state("Cu"), ToyPotential())
     assert result.energy_above_hull_per_atom == pytest.approx(0, abs=1e-4)
     assert result.is_stable
@@ -80,7 +85,7 @@ def test_an_element_is_on_its_hull():
 
 
 def test_prototypes_compete_and_are_kept(tmp_path):
-    wanted = EnergyAboveHull(prototypes=("rocksalt", "cscl"))
+    wanted = without_known(prototypes=("rocksalt", "cscl"))
     potential = ToyPotential()
     result = compute(wanted, bulk("MgO", "zincblende", a=4.6), potential)
     assert [p.formula for p in result.phases] == ["MgO", "Mg", "O", "MgO", "MgO"]
@@ -90,7 +95,7 @@ def test_prototypes_compete_and_are_kept(tmp_path):
     )
     # Relaxed alone, the same energies: nothing of the company is in them.
     alone = compute(
-        EnergyAboveHull(prototypes=()), build_crystal("MgO", "cscl"), potential
+        without_known(prototypes=()), build_crystal("MgO", "cscl"), potential
     )
     assert alone.phases[0].energy_per_atom == pytest.approx(
         result.phases[4].energy_per_atom, abs=1e-4
@@ -100,7 +105,7 @@ def test_prototypes_compete_and_are_kept(tmp_path):
     compute(wanted, bulk("MgO", "zincblende", a=4.6), potential)
     again = potential.calls - before
     before = potential.calls
-    compute(EnergyAboveHull(prototypes=()), bulk("MgO", "zincblende", a=4.6), potential)
+    compute(without_known(prototypes=()), bulk("MgO", "zincblende", a=4.6), potential)
     assert again == potential.calls - before
     compute(wanted, bulk("MgO", "zincblende", a=4.6), ToyPotential(name="another"))
     assert len(list((tmp_path / "cache" / "phases").glob("*.json"))) == 2
@@ -109,7 +114,7 @@ def test_prototypes_compete_and_are_kept(tmp_path):
 def test_given_phases_compete_where_they_can():
     cscl = bulk("MgO", "cesiumchloride", a=2.6)
     foreign = bulk("CaO", "rocksalt", a=4.8)
-    wanted = EnergyAboveHull(competing=(cscl, foreign), prototypes=())
+    wanted = without_known(competing=(cscl, foreign), prototypes=())
     result = compute(wanted, bulk("MgO", "rocksalt", a=4.2), ToyPotential())
     assert [p.origin for p in result.phases] == [
         "structure",
@@ -121,7 +126,7 @@ def test_given_phases_compete_where_they_can():
     assert back.quantities() == result.quantities()
     again = from_plain(json.loads(json.dumps(to_plain(wanted))))
     assert again.competing[0] == cscl
-    short = EnergyAboveHull(
+    short = without_known(
         competing=(bulk("MgO", "wurtzite", a=3.0, c=5.5),),
         prototypes=(),
         relaxing=Relaxing(max_steps=2, max_force=1e-3),
@@ -137,7 +142,7 @@ def test_what_the_table_knows_and_the_hull_does_not_is_said(monkeypatch):
         energy_above_hull, "stable_compounds", lambda _: ("MgO", "MgO2")
     )
     result = compute(
-        EnergyAboveHull(prototypes=()),
+        without_known(prototypes=()),
         bulk("MgO", "rocksalt", a=4.2),
         ToyPotential(),
     )

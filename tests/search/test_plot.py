@@ -4,18 +4,19 @@ import pytest
 
 from gnndesign.errors import ParameterError
 from gnndesign.plots.search import plot_search, search_traces, update_search_plot
-from gnndesign.search.objectives import Density, LatticeConstant
+from gnndesign.properties.work import Relaxing
+from gnndesign.search.measures import Density, LatticeConstant
 from gnndesign.search.study import iterate_search, search_compositions
 
 
 @pytest.fixture
 def one(space, toy):
-    return search_compositions(space, LatticeConstant(target=4.1), toy(), 8)
+    return search_compositions(space, LatticeConstant().near(4.1), toy(), 8)
 
 
 @pytest.fixture
 def two(space, toy):
-    objectives = [LatticeConstant(target=4.1), Density()]
+    objectives = [LatticeConstant().near(4.1), Density()]
     return search_compositions(space, objectives, toy(), 12)
 
 
@@ -36,7 +37,7 @@ def test_points_carry_their_trial_and_the_line_the_best_so_far(one):
 
 
 def test_the_line_rises_where_more_is_better(small_space, toy):
-    result = search_compositions(small_space, Density(largest=True), toy(), 6)
+    result = search_compositions(small_space, Density().maximized(), toy(), 6)
     best = search_traces(result).best_y
     assert (np.diff(best) >= 0).all()
     assert best[-1] == result.best(1)[0].values["density"]
@@ -61,12 +62,13 @@ def test_one_of_two_objectives_can_be_chosen(two):
 
 
 def test_a_figure_grows_in_place(space, toy):
-    steps = iterate_search(space, LatticeConstant(target=4.1), toy(), 8, batch_size=4)
+    steps = iterate_search(space, LatticeConstant().near(4.1), toy(), 8, batch_size=4)
     progress = next(steps)
     figure = plot_search(progress.result)
-    assert len(figure.data[1].x) == 4
-    update_search_plot(figure, next(steps).result)
-    assert len(figure.data[1].x) == len(figure.data[1].customdata) == 8
+    assert len(figure.data[1].x) == progress.n_done
+    progress = next(steps)
+    update_search_plot(figure, progress.result)
+    assert len(figure.data[1].x) == len(figure.data[1].customdata) == progress.n_done
     steps.close()
 
 
@@ -79,7 +81,7 @@ def test_a_search_without_values_is_an_empty_figure(small_space, toy):
 
 def test_what_did_not_converge_is_an_open_symbol(small_space, toy):
     result = search_compositions(
-        small_space, Density(), toy(), 2, max_steps=1, max_force=1e-6
+        small_space, Density(), toy(), 2, relaxing=Relaxing(max_steps=1, max_force=1e-6)
     )
     figure = plot_search(result)
     assert set(figure.data[1].marker.symbol) == {"circle-open"}

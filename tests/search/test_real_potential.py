@@ -1,7 +1,7 @@
 import pytest
 
 from gnndesign.potentials.catalog import load_potential
-from gnndesign.search.objectives import FormationEnergy, LatticeConstant
+from gnndesign.search.measures import FormationEnergy, LatticeConstant
 from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.search.study import search_compositions
 
@@ -14,7 +14,7 @@ def test_sevennet_finds_the_lattice_constant_and_stability_of_strontium_titanate
     )
     result = search_compositions(
         space,
-        [FormationEnergy(), LatticeConstant(target=3.945)],
+        [FormationEnergy(), LatticeConstant().near(3.945)],
         load_potential("sevennet-0", "cpu"),
         1,
     )

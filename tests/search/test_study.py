@@ -4,10 +4,11 @@ import ase.io
 import numpy as np
 import optuna
 import pytest
+from toy_potential import ToyPotential
 
 from gnndesign.errors import CheckpointError, ParameterError, UnsupportedElementError
-from gnndesign.search import evaluate
-from gnndesign.search.objectives import Density, FormationEnergy, LatticeConstant
+from gnndesign.properties.work import Relaxing
+from gnndesign.search.measures import Density, FormationEnergy, LatticeConstant
 from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.search.study import iterate_search, load_search, search_compositions
 from gnndesign.search.trials import TrialStatus
@@ -16,7 +17,7 @@ from gnndesign.structures.files import load_structure
 
 @pytest.fixture
 def lattice():
-    return LatticeConstant(target=4.1)
+    return LatticeConstant().near(4.1)
 
 
 def test_a_search_evaluates_what_was_asked_and_sorts_it(space, toy, lattice):
@@ -26,8 +27,11 @@ def test_a_search_evaluates_what_was_asked_and_sorts_it(space, toy, lattice):
     )
     assert len(result.trials) == 12
     assert len({trial.formula for trial in result.trials}) == 12
-    assert [progress.n_done for progress in heard] == [5, 10, 12, 12]
-    assert [len(progress.new) for progress in heard] == [5, 5, 2, 0]
+    done = [progress.n_done for progress in heard]
+    assert done == sorted(done)
+    assert done[-1] == 12
+    assert sum(len(progress.new) for progress in heard) == 12
+    assert all(progress.new for progress in heard[:-1])
     values = [t.values["lattice_constant_deviation"] for t in result.best(None)]
     assert values == sorted(values)
     assert len(values) == 12
@@ -36,14 +40,14 @@ def test_a_search_evaluates_what_was_asked_and_sorts_it(space, toy, lattice):
 
 
 def test_a_trial_says_what_was_relaxed(small_space, toy):
-    objectives = [LatticeConstant(target=4.1), FormationEnergy(), Density()]
+    objectives = [LatticeConstant().near(4.1), FormationEnergy(), Density()]
     result = search_compositions(small_space, objectives, toy(), 3)
     for trial in result.trials:
         assert trial.status is TrialStatus.CONVERGED
         assert trial.max_force < 0.05
         assert set(trial.atoms.symbols) == set(trial.choices.values())
         a = trial.atoms.cell.lengths()[0]
-        assert trial.details["lattice_constant_a_A"] == pytest.approx(a)
+        assert trial.measured["lattice_constant_A"] == pytest.approx(a)
         deviation = trial.values["lattice_constant_deviation"]
         assert deviation == pytest.approx(abs(a - 4.1))
         energy = toy().compute(trial.atoms).energy.item()
@@ -64,14 +68,14 @@ def test_a_search_of_everything_finds_the_minimum(space, toy, lattice):
 
 
 def test_maximizing_puts_the_largest_first(small_space, toy):
-    result = search_compositions(small_space, Density(largest=True), toy(), 6)
+    result = search_compositions(small_space, Density().maximized(), toy(), 6)
     values = [trial.values["density"] for trial in result.best()]
     assert values == sorted(values, reverse=True)
     assert result.best(1)[0].formula == "BaHfO3"
 
 
 def test_several_objectives_give_the_pareto_front(space, toy, lattice):
-    result = search_compositions(space, [Density(largest=True), lattice], toy(), 23)
+    result = search_compositions(space, [Density().maximized(), lattice], toy(), 23)
     points = {
         t.number: np.array([c.sign * t.values[c.name] for c in result.objectives])
         for t in result.trials
@@ -126,7 +130,11 @@ def test_optuna_sees_failed_trials_with_their_reason(
 
 def test_a_relaxation_that_ran_out_of_steps_says_so(small_space, toy, lattice):
     result = search_compositions(
-        small_space, lattice, toy(), 2, max_steps=1, max_force=1e-6
+        small_space,
+        lattice,
+        toy(),
+        2,
+        relaxing=Relaxing(max_steps=1, max_force=1e-6),
     )
     assert {trial.status for trial in result.trials} == {TrialStatus.STEP_LIMIT}
     assert len(result.evaluated) == 2
@@ -188,27 +196,28 @@ def test_stopping_while_the_elements_relax_evaluates_nothing(small_space, toy):
     ]
 
 
-def test_closing_the_generator_stops_between_batches(space, toy, lattice, tmp_path):
+def test_closing_the_generator_stops(space, toy, lattice, tmp_path):
     path = tmp_path / "study.db"
     steps = iterate_search(space, lattice, toy(), 20, path, batch_size=4)
-    assert next(steps).n_done == 4
-    assert next(steps).n_done == 8
+    first, second = next(steps).n_done, next(steps).n_done
+    assert 0 < first < second
     steps.close()
     loaded = load_search(path)
-    assert len(loaded.evaluated) == 8
-    assert not [t for t in loaded.trials if t.status is TrialStatus.INTERRUPTED]
+    assert len(loaded.evaluated) == second
+    # What was on its way is free again.
+    assert loaded.trials[-1].status is TrialStatus.INTERRUPTED
 
 
 def test_an_error_in_the_relaxation_leaves_no_trial_running(
     small_space, toy, lattice, tmp_path, monkeypatch
 ):
     def explode(*_, **__):
-        raise MemoryError
+        raise ZeroDivisionError
 
     path = tmp_path / "study.db"
     with monkeypatch.context() as patched:
-        patched.setattr(evaluate, "relax", explode)
-        with pytest.raises(MemoryError):
+        patched.setattr(ToyPotential, "predict", explode)
+        with pytest.raises(ZeroDivisionError):
             search_compositions(small_space, lattice, toy(), 6, path)
     result = load_search(path)
     assert [trial.status for trial in result.trials] == [TrialStatus.INTERRUPTED] * 6
@@ -220,9 +229,7 @@ def test_an_error_in_the_relaxation_leaves_no_trial_running(
         ({"n_trials": 0}, "n_trials >= 1"),
         ({"batch_size": 0}, "batch_size >= 1"),
         ({"strategy": "magic"}, "Wanted the strategy"),
-        ({"max_force": 0.0}, "max_force > 0"),
-        ({"max_steps": 0}, "max_steps >= 1"),
-        ({"cell": "round"}, "'isotropic'"),
+        ({"group_size": 0}, "group_size >= 1"),
         ({"storage": "mysql://somewhere"}, "sqlite:///PATH"),
     ],
 )
