@@ -98,7 +98,7 @@ def hover_of(trial: Trial, result: SearchResult, flags: Flags) -> str:
         for column in result.objectives
         if column.name in trial.values
     ]
-    lines += [f"{name}: {value:.4g}" for name, value in trial.details.items()]
+    lines += [f"{name}: {value:.4g}" for name, value in trial.measured.items()]
     columns = {column.name: column for column in result.constraints}
     for name, over in trial.constraints.items():
         if over > 0:

@@ -100,7 +100,7 @@ def _entry(trial: Trial) -> dict[str, Any]:
         "choices": dict(trial.choices),
         "values": dict(trial.values),
         "constraints": dict(trial.constraints),
-        "details": dict(trial.details),
+        "measured": dict(trial.measured),
         "energy_eV": trial.energy,
         "max_force_eV_per_A": trial.max_force,
         "steps": trial.steps,
@@ -118,18 +118,11 @@ def _row(
 ) -> Row:
     row: Row = {"trial": trial.number, "formula": trial.formula}
     row |= {f"choice_{name}": choice for name, choice in trial.choices.items()}
-<<<<<<< HEAD
-    for objective in objectives:
-        suffix = _UNIT_SUFFIX.get(objective.unit, objective.unit)
-        row[f"{objective.name}_{suffix}"] = trial.values.get(objective.name)
-    row |= trial.measured
-=======
     for column in objectives:
         row[_named(column)] = trial.values.get(column.name)
     for column in constraints:
         row[f"{_named(column)}_missed_by"] = trial.constraints.get(column.name)
-    row |= trial.details
->>>>>>> results
+    row |= trial.measured
     row["energy_eV"] = trial.energy
     if trial.atoms is not None:
         lengths_and_angles = trial.atoms.cell.cellpar().tolist()

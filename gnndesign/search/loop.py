@@ -31,14 +31,9 @@ from gnndesign.search.trials import (
 from gnndesign.studies import StudyStore, open_study
 
 _DEFINITION = "gnndesign"
-<<<<<<< HEAD
-_REFERENCES = "reference_energies"
-_FORMAT = 2
-=======
 REFERENCES = "reference_energies"
 """User attribute of a study: eV/atom of the elements, by chemical symbol."""
-_FORMAT = 1
->>>>>>> results
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,13 +219,7 @@ class Search:
         }
 
     def _needs_references(self, study: optuna.Study) -> bool:
-<<<<<<< HEAD
-        return _REFERENCES not in study.user_attrs and self.assessment.needs_references
-=======
-        return REFERENCES not in study.user_attrs and any(
-            objective.needs_references for objective in self.objectives
-        )
->>>>>>> results
+        return REFERENCES not in study.user_attrs and self.assessment.needs_references
 
     def _references(self, study: optuna.Study) -> Mapping[str, float] | None:
         """By chemical symbol, empty where none is needed; None when stopped."""

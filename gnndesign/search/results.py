@@ -11,13 +11,8 @@ import numpy as np
 
 from gnndesign.errors import ParameterError
 from gnndesign.search.export import export_best, write_csv
-<<<<<<< HEAD
-from gnndesign.search.trials import ConstraintColumn, ObjectiveColumn, Trial
-from gnndesign.studies import undominated
-=======
 from gnndesign.search.fronts import pareto_front
 from gnndesign.search.trials import ConstraintColumn, ObjectiveColumn, Trial
->>>>>>> results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +23,6 @@ class SearchResult:
         study_name: in its storage.
         space: what was searched, as `Space.to_dict` describes it.
         objectives: names, units and directions of the values.
-        constraints: names, units and bounds of what must hold.
         potential: name of the potential.
         n_candidates: size of the space.
         trials: ascending by number; interrupted ones included.
@@ -42,7 +36,6 @@ class SearchResult:
     study_name: str
     space: Mapping[str, Any]
     objectives: tuple[ObjectiveColumn, ...]
-    constraints: tuple[ConstraintColumn, ...]
     potential: str
     n_candidates: int
     trials: tuple[Trial, ...]
@@ -93,11 +86,7 @@ class SearchResult:
         """
         if n is not None and n < 1:
             raise ParameterError(f"Wanted at least one best trial, got n={n}.")
-<<<<<<< HEAD
-        trials = [trial for trial in self.trials if trial.is_feasible]
-=======
         trials = self.feasible
->>>>>>> results
         if not trials:
             return ()
         costs = np.array(

@@ -27,8 +27,6 @@ class TrialStatus(StrEnum):
     PRUNED = "pruned"
     """Misses a constraint; what is dearer was not computed."""
     NOT_BUILT = "not built"
-    PRUNED = "pruned"
-    """Given up since it misses a constraint; it may lack values."""
     NOT_MEASURED = "not measured"
     """Something that was wanted cannot be computed of it."""
     INTERRUPTED = "interrupted"
@@ -56,8 +54,6 @@ class Trial:
         steps: relaxation steps made.
         atoms: the relaxed structure (of a diverged one the last good frame); None
             where there is none.
-        constraints: by name, by how much it misses those that were looked at, each in
-            the unit of its constraint; zero or less is allowed.
     """
 
     number: int
@@ -65,7 +61,6 @@ class Trial:
     choices: Mapping[str, Choice]
     values: Mapping[str, float]
     measured: Mapping[str, float]
-    constraints: Mapping[str, float]
     status: TrialStatus
     message: str
     energy: float | None
@@ -79,11 +74,6 @@ class Trial:
         """Whether it misses none of the constraints that were looked at."""
         pruned = self.status is TrialStatus.PRUNED
         return not pruned and all(over <= 0 for over in self.constraints.values())
-
-    @property
-    def is_feasible(self) -> bool:
-        """Whether it has values and keeps all constraints."""
-        return bool(self.values) and all(v <= 0 for v in self.constraints.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,18 +109,13 @@ class ConstraintColumn:
 
     Attributes:
         name: key in `Trial.constraints`.
-<<<<<<< HEAD
         column: key of the number itself in `Trial.measured`.
         unit: of both.
-=======
-        unit: for axes and tables.
->>>>>>> results
         low: smallest value allowed, None for any.
         high: largest value allowed, None for any.
     """
 
     name: str
-<<<<<<< HEAD
     column: str
     unit: str
     low: float | None
@@ -146,11 +131,6 @@ class ConstraintColumn:
             low=constraint.low,
             high=constraint.high,
         )
-=======
-    unit: str
-    low: float | None = None
-    high: float | None = None
->>>>>>> results
 
 
 def trial_from_frozen(frozen: FrozenTrial, objectives: Sequence[Objective]) -> Trial:
