@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as ipw
 
 from gnndesign.errors import GNNDesignError
-from gnndesign.properties.fields import NONE, Field, FieldKind
+from gnndesign.properties.fields import NONE, Field, FieldKind, flattened
 from gnndesign_widgets.controls import Message, labeled
 
 _HINTS = {
@@ -43,7 +43,16 @@ class ParameterForm(ipw.VBox):
         self._check = check
         self._message = Message()
         self.inputs: dict[str, ipw.DOMWidget] = {}
+        self._defaults = {each.name: each.default_text for each in flattened(fields)}
         super().__init__([*(self._row(each) for each in fields), self._message])
+
+    def show(self, texts: Mapping[str, str]) -> None:
+        """Show what somebody else has typed; what is left out has its default."""
+        self._texts = texts
+        for name, made in self.inputs.items():
+            text = texts.get(name, self._defaults[name])
+            is_switch = isinstance(made, ipw.Checkbox)
+            made.set_trait("value", text == "yes" if is_switch else text)
 
     def _row(self, field: Field) -> ipw.Widget:
         if field.group is not None:

@@ -24,6 +24,7 @@ JSON = "json"
 _TITLES = {PROTOTYPE: "Sites of a prototype", JSON: "Any (JSON)"}
 _EXAMPLES = {"A": "Ca, Sr, Ba, K, Na", "B": "Ti, Zr, Sn, Nb", "X": "O"}
 _NEUTRAL = "charge_neutrality"
+_ELEMENTS = ("elements", "symbols")
 _NOT_TYPED = ("filters", "charge_neutral", "oxidation_states")
 """Parameters of spaces that are filters, which have a form of their own."""
 
@@ -269,7 +270,7 @@ def _names(space: type[Space]) -> list[str]:
 def elements_field(kind: str) -> Field | None:
     """The field of a kind of space that a periodic table can fill, if there is one."""
     for each in space_fields(kind):
-        if each.name == "elements" and each.kind is FieldKind.LIST:
+        if each.name in _ELEMENTS and each.kind is FieldKind.LIST:
             return each
     return None
 

@@ -143,7 +143,7 @@ def flat_fields(parameters: type) -> dict[str, Field]:
     return {each.name: each for each in flattened(fields_of(parameters))}
 
 
-def flattened(own: tuple[Field, ...]) -> Iterator[Field]:
+def flattened(own: Sequence[Field]) -> Iterator[Field]:
     """These fields, and those of groups after each group."""
     for each in own:
         yield each
