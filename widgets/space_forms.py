@@ -131,7 +131,10 @@ class SitesForm(ipw.VBox):
         self.sites.children = [ipw.HBox(row) for row in self.rows.values()]
         for box in self.sites.children:
             box.layout.width = "100%"
+        kept = self.site.value
         self.site.options = [(f"Site {label}", label) for label in labels]
+        # Buttons have none pressed of their own accord.
+        self.site.value = kept if kept in labels else next(iter(labels), None)
         self.site.layout.display = "" if labels else "none"
         self._show()
 
