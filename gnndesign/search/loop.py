@@ -17,6 +17,7 @@ from gnndesign.properties.references import reference_energies
 from gnndesign.search.evaluate import Assessment, Outcome
 from gnndesign.search.evaluations import evaluations_of, in_groups
 from gnndesign.search.objectives import Objective
+from gnndesign.search.pool import Choice
 from gnndesign.search.provenance import provenance_of
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sampler import CandidateSampler, distributions, holds_candidate
@@ -67,6 +68,7 @@ class Search:
     n_trials: int
     batch_size: int
     group_size: int
+    first: tuple[Mapping[str, Choice], ...]
     executor: Executor | None
     should_stop: Callable[[], bool] | None
     _seen: dict[int, Trial] = field(default_factory=dict[int, Trial])
@@ -146,10 +148,18 @@ class Search:
                 asked[left.number] = store.trial(left.number)
             trials = store.study.get_trials(deepcopy=False)
             n_taken = sum(map(holds_candidate, trials))
-            n_left = int(sampler.untried(trials).sum())
+            untried = sampler.untried(trials)
+            n_left = int(untried.sum())
             n_wanted = min(n_free - len(asked), self.n_trials - n_taken, n_left)
-            for _ in range(n_wanted):
-                trial = store.ask(distributions(self.assessment.space))
+            space = self.assessment.space
+            begin_with = [c for c in self.first if untried[space.pool.index_of(c)]]
+            for choices in begin_with[: max(n_wanted, 0)]:
+                candidate = space.candidate(space.pool.index_of(choices))
+                attributes = {"formula": candidate.formula}
+                trial = store.begin(choices, distributions(space), attributes)
+                asked[trial.number] = trial
+            for _ in range(n_wanted - len(begin_with)):
+                trial = store.ask(distributions(space))
                 trial.set_user_attr("formula", self._candidate(trial).formula)
                 asked[trial.number] = trial
         return asked
