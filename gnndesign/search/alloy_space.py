@@ -17,7 +17,8 @@ from numpy import ndarray
 from gnndesign.errors import ParameterError
 from gnndesign.search.charge_neutrality import oxidation_states
 from gnndesign.search.charges import check_symbol
-from gnndesign.search.features import composition_features, standardized
+from gnndesign.search.descriptors import standardized
+from gnndesign.search.features import composition_features
 from gnndesign.search.filters import Filter, checked_filters, none_left, sift
 from gnndesign.search.ingredients import Ingredients
 from gnndesign.search.mixtures import formula_of

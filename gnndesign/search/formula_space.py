@@ -17,7 +17,8 @@ from numpy import ndarray
 from gnndesign.errors import ParameterError
 from gnndesign.search.charge_neutrality import oxidation_states
 from gnndesign.search.charges import check_symbol
-from gnndesign.search.features import composition_features, standardized
+from gnndesign.search.descriptors import standardized
+from gnndesign.search.features import composition_features
 from gnndesign.search.filters import Filter, checked_filters, none_left, sift
 from gnndesign.search.ingredients import Ingredients
 from gnndesign.search.mixtures import formula_of
@@ -179,12 +180,15 @@ class FormulaSpace(Space):
         blocks: list[ndarray] = []
         for number, entry in enumerate(self.entries):
             rows = self.pool.places[numbers == number][:, 1 : len(entry.species) + 1]
-            blocks.append(composition_features(_ingredients(self, entry), rows))
+            blocks.append(_ingredients(self, entry).compositions(rows))
         counts = np.bincount(numbers, minlength=len(self.entries))
         frequent = np.argsort(-counts, kind="stable")[:_MOST_COLUMNS]
         sizes = np.array([len(entry.symbols) for entry in self.entries], dtype=float)
+        described = composition_features(
+            *Ingredients.of_compositions(self.symbols, np.concatenate(blocks))
+        )
         columns = [
-            np.concatenate(blocks),
+            described,
             sizes[numbers][:, None],
             (numbers[:, None] == frequent).astype(float),
         ]
