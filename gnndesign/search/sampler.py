@@ -36,6 +36,8 @@ class Strategy(StrEnum):
 
     GAUSSIAN_PROCESS = "gaussian_process"
     """Gaussian processes on descriptors of the elements, see `choosing`."""
+    EXPECTED_IMPROVEMENT = "expected_improvement"
+    """The same processes, by expected improvement or gain of hypervolume."""
     TPE = "tpe"
     """Optuna's tree-structured Parzen estimator, moved to the nearest untried candidate."""
     OPTUNA_GP = "optuna_gp"
@@ -44,6 +46,9 @@ class Strategy(StrEnum):
     """Optuna's genetic algorithm, likewise."""
     RANDOM = "random"
     """Uniformly, without replacement."""
+
+
+_SURROGATES = (Strategy.GAUSSIAN_PROCESS, Strategy.EXPECTED_IMPROVEMENT)
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
@@ -152,13 +157,13 @@ class CandidateSampler(optuna.samplers.BaseSampler):
         # Not from the trial's number: interrupted trials have used up some of those.
         random = np.random.default_rng([self._seed, record.n_taken])
         knows = record.n_evaluated >= N_START
-        if self._strategy is Strategy.GAUSSIAN_PROCESS and knows:
+        if self._strategy in _SURROGATES and knows:
             return self._surrogate().choose(record.known(study, ()), n, random)
         chosen: list[int] = []
         trials = list(trials)
         for k in range(n):
             random = np.random.default_rng([self._seed, record.n_taken + k])
-            if self._strategy in (Strategy.GAUSSIAN_PROCESS, Strategy.RANDOM):
+            if self._strategy in (*_SURROGATES, Strategy.RANDOM):
                 place = int(random.choice(np.flatnonzero(untried)))
             else:
                 place = self._by_optuna(study, trials, untried, random)
@@ -178,6 +183,7 @@ class CandidateSampler(optuna.samplers.BaseSampler):
             self._chooser = Chooser(
                 features=self._space.features(),
                 neighbors_of=self._space.pool.neighbors_of,
+                by_improvement=self._strategy is Strategy.EXPECTED_IMPROVEMENT,
             )
         return self._chooser
 
