@@ -15,7 +15,8 @@ from gnndesign_widgets.potential import PotentialModel, PotentialPanel
 from gnndesign_widgets.properties import PropertiesModel
 from gnndesign_widgets.properties_panel import PropertiesPanel
 from gnndesign_widgets.relax import RelaxModel, RelaxPanel
-from gnndesign_widgets.search import SearchModel, SearchPanel
+from gnndesign_widgets.search import SearchModel
+from gnndesign_widgets.search_panel import SearchPanel
 from gnndesign_widgets.simulation import SimulationModel
 from gnndesign_widgets.stage import Stage
 from gnndesign_widgets.structure import StructureModel, StructurePanel
@@ -62,10 +63,10 @@ class Workbench(ipw.VBox):
         self.relax = RelaxModel(self.structure, self.potential)
         self.dynamics = DynamicsModel(self.structure, self.potential)
         self.properties = PropertiesModel(self.structure, self.potential)
-        self.search = SearchModel(self.potential)
+        self.search = SearchModel(self.structure, self.potential)
         self.training = TrainingModel(self.potential)
         self.symmetry = SymmetryModel(self.structure)
-        self.stage = Stage(self.structure, self.search)
+        self.stage = Stage(self.structure)
         self._symmetry_panel = SymmetryPanel(self.symmetry)
         self.tabs = ipw.Tab(
             [
@@ -94,7 +95,7 @@ class Workbench(ipw.VBox):
         self.tabs.observe(self._turn_to, "selected_index")
         for model in (self.relax, self.dynamics):
             self._wire(model)
-        for each in (self.properties, self.training, self.symmetry):
+        for each in (self.properties, self.search, self.training, self.symmetry):
             figures = each.figures
             figures.observe(partial(self._refresh_figures, figures))
         self._attach()
@@ -141,7 +142,7 @@ class Workbench(ipw.VBox):
             case "Properties":
                 self.stage.show_figures(self.properties.figures)
             case "Search":
-                self.stage.show_search()
+                self.stage.show_figures(self.search.figures)
             case "Train":
                 self.stage.show_figures(self.training.figures)
             case "Symmetry":

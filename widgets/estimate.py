@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import html
-import threading
 
 import ipywidgets as ipw
 
 from gnndesign.errors import GNNDesignError
+from gnndesign_widgets.latest import Latest
 from gnndesign_widgets.simulation import SimulationModel
-
-_PAUSE_S = 0.25
-"""Seconds without a change after which it is estimated."""
 
 
 class EstimateLine(ipw.HTML):
@@ -20,30 +17,18 @@ class EstimateLine(ipw.HTML):
     def __init__(self, model: SimulationModel) -> None:
         super().__init__()
         self._model = model
-        self._guard = threading.Lock()
-        self._timer: threading.Timer | None = None
-        self._number = 0
+        latest = Latest(self._estimate, self._show)
         # Its own traits are set by whoever types; the job's news come elsewhere.
-        model.observe(self._ask)
-        model.structure.observe(self._ask, ["entries", "chosen", "revision"])
-        model.potential.observe(self._ask)
-        self._ask()
+        model.observe(latest.ask)
+        model.structure.observe(latest.ask, ["entries", "chosen", "revision"])
+        model.potential.observe(latest.ask)
+        latest.ask()
 
-    def _ask(self, _change: object = None) -> None:
-        with self._guard:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._number += 1
-            self._timer = threading.Timer(_PAUSE_S, self._tell, [self._number])
-            self._timer.daemon = True
-            self._timer.start()
-
-    def _tell(self, number: int) -> None:
+    def _estimate(self) -> str:
         try:
-            text = self._model.estimate().text
+            return self._model.estimate().text
         except GNNDesignError as error:
-            text = f"No estimate: {error}"
-        with self._guard:
-            # Whoever changed something meanwhile gets an answer of his own.
-            if number == self._number:
-                self.value = f"<i>{html.escape(text)}</i>"
+            return f"No estimate: {error}"
+
+    def _show(self, text: str) -> None:
+        self.value = f"<i>{html.escape(text)}</i>"

@@ -1,103 +1,114 @@
-"""The search panel: a space, an objective, a job, and its candidates."""
+"""The search: a space, what is wanted, a job, and what it has found."""
 
 from __future__ import annotations
 
-import html
-from functools import partial
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import ase
-import ipywidgets as ipw
 from ase.data import atomic_numbers
-from traitlets import (
-    Bool,
-    Dict,
-    Enum,
-    Float,
-    HasTraits,
-    Instance,
-    Int,
-    Unicode,
-    observe,
-)
+from traitlets import Dict, HasTraits, Instance, Int, Tuple, Unicode, observe
 
 from gnndesign.errors import GNNDesignError, JobError
 from gnndesign.jobs.spec import JobKind, JobSpec
-from gnndesign.search.measures import FormationEnergy, LatticeConstant
-from gnndesign.search.objectives import Objective
-from gnndesign.search.prototype_space import PrototypeSpace
+from gnndesign.properties.fields import fields_of
+from gnndesign.properties.from_text import parameters_from_text
+from gnndesign.properties.plain import from_plain, to_plain
+from gnndesign.properties.work import Relaxing
+from gnndesign.search.objectives import checked_constraints, checked_objectives
 from gnndesign.search.results import SearchResult
-from gnndesign.search.sites import site_labels
-from gnndesign.search.study import load_search
-from gnndesign_widgets.controls import FIELD, Message, RunBar, button, field, table
+from gnndesign.search.sampler import Strategy
+from gnndesign.search.study import RELAXING, load_search
+from gnndesign.search.trials import Trial
+from gnndesign_widgets.figures import Figures
 from gnndesign_widgets.jobs import JobModel
+from gnndesign_widgets.latest import Latest
 from gnndesign_widgets.potential import PotentialModel
-from gnndesign_widgets.structure_forms import prototype_names
+from gnndesign_widgets.search_estimate import Pace, estimate_search
+from gnndesign_widgets.search_goals import (
+    Wish,
+    wish_of_constraint,
+    wish_of_objective,
+)
+from gnndesign_widgets.search_space import SpaceModel
+from gnndesign_widgets.search_stage import search_builds
+from gnndesign_widgets.structure import StructureModel
 
-OBJECTIVES = {
-    "Lowest formation energy": "formation_energy",
-    "Target lattice constant": "lattice_constant",
-}
-_EXAMPLES = {"A": "Ca, Sr, Ba, K, Na", "B": "Ti, Zr, Sn, Nb", "X": "O"}
+_PAUSE = 10
+"""How much longer than reading a running study took it is left alone."""
+
+_TITLE = "Search: click on a point to see its structure"
 
 
 class SearchModel(HasTraits):
     """What to search, the job that searches, and what it found.
 
     Attributes:
-        prototype: name in the library.
-        sites: elements by site label, as typed.
-        charge_neutral: whether candidates must be neutral.
-        objective: a value of `OBJECTIVES`.
-        target: lattice constant to hit, Å.
+        space: what to choose from.
+        objectives: a `Wish` each.
+        constraints: a `Wish` each.
         n_trials: candidates to evaluate in all.
-        batch_size: candidates relaxed together.
+        batch_size: candidates on their way at a time.
+        strategy: how the next candidate is chosen.
         seed: of the proposals.
+        relaxing: what was typed into the form of `Relaxing`, by name of the field.
+        estimate: how long it would take, or still takes.
         job: the job that is followed.
         result: what it has found; None before the first trial.
         picked: number of the trial that was clicked on; -1 for none.
+        problem: why the forms do not show the job that is followed; empty otherwise.
+        figures: for the stage.
     """
 
-    prototype = Unicode("perovskite")
-    sites = Dict(default_value=_EXAMPLES)
-    charge_neutral = Bool(default_value=True)
-    objective = Enum(list(OBJECTIVES.values()), default_value="formation_energy")
-    target = Float(3.9)
+    objectives: tuple[Wish, ...] = Tuple(  # pyright: ignore[reportAssignmentType]
+        default_value=(Wish(measure="formation_energy", how="minimize"),)
+    )
+    constraints: tuple[Wish, ...] = Tuple()  # pyright: ignore[reportAssignmentType]
     n_trials = Int(24)
     batch_size = Int(8)
+    strategy = Unicode(str(Strategy.GAUSSIAN_PROCESS))
     seed = Int(0)
+    relaxing: dict[str, str] = Dict()  # pyright: ignore[reportAssignmentType]
+    estimate = Unicode("")
     result: SearchResult | None = Instance(SearchResult, allow_none=True)  # pyright: ignore[reportAssignmentType]
     picked = Int(-1)
+    problem = Unicode("")
 
-    def __init__(self, potential: PotentialModel) -> None:
+    def __init__(self, structure: StructureModel, potential: PotentialModel) -> None:
         super().__init__()
+        self._structure = structure
         self._potential = potential
+        self._pace = Pace()
+        self._due = 0.0
+        self._shown = -1
+        self.space = SpaceModel()
+        self.figures = Figures(title=_TITLE)
         self.job = JobModel(JobKind.SEARCH)
-        self.job.observe(self._read, ["revision", "job_id"])
+        self._estimating = Latest(self._estimated, self._take_estimate)
+        self.space.observe(self._estimating.ask, "look")
+        potential.observe(self._estimating.ask)
+        self.job.observe(self._begin, "job_id")
+        self.job.observe(self._read, "revision")
+        self.job.observe(self._estimating.ask, ["active", "done"])
 
-    def labels(self) -> tuple[str, ...]:
-        """Labels of the prototype's sites.
+    @property
+    def potential(self) -> PotentialModel:
+        """What the next job computes with."""
+        return self._potential
+
+    def relaxation(self) -> Relaxing:
+        """How every candidate would be relaxed.
 
         Raises:
-            StructureError: unknown prototype.
+            ParameterError: what was typed makes no sense.
         """
-        return tuple(site_labels(self.prototype))
+        return parameters_from_text(Relaxing, self.relaxing, "a relaxation", RELAXING)
 
-    def space(self) -> PrototypeSpace:
-        """The space as it is typed now.
-
-        Raises:
-            ParameterError, StructureError: it is not a space.
-        """
-        return PrototypeSpace(
-            prototype=self.prototype,
-            sites={
-                label: self.sites.get(label, "").replace(",", " ").split()
-                for label in self.labels()
-            },
-            charge_neutral=self.charge_neutral,
-        )
+    def set_relaxing(self, name: str, text: str | None) -> None:
+        """Take what was typed into the form of a relaxation; None for the default."""
+        own = {k: v for k, v in self.relaxing.items() if k != name}
+        self.relaxing = own if text is None else {**own, name: text}
 
     def start(self) -> None:
         """Submit a search.
@@ -105,10 +116,9 @@ class SearchModel(HasTraits):
         Raises:
             GNNDesignError: the space or a parameter is not usable.
         """
-        chosen: Objective = FormationEnergy().minimized()
-        if self.objective == "lattice_constant":
-            chosen = LatticeConstant().near(self.target)
-        space = self.space()
+        objectives = checked_objectives([wish.objective() for wish in self.objectives])
+        constraints = checked_constraints([w.constraint() for w in self.constraints])
+        space = self.space.space()
         known = self._potential.require_card()
         known.check_elements([atomic_numbers[symbol] for symbol in space.elements])
         self.job.submit(
@@ -117,176 +127,161 @@ class SearchModel(HasTraits):
                 potential=self._potential.name,
                 parameters={
                     "space": space.to_dict(),
-                    "objectives": [chosen.to_dict()],
+                    "objectives": [each.to_dict() for each in objectives],
+                    "constraints": [each.to_dict() for each in constraints],
+                    "relaxing": to_plain(self.relaxation()),
                     "n_trials": min(self.n_trials, len(space)),
                     "batch_size": self.batch_size,
+                    "strategy": self.strategy,
                     "seed": self.seed,
                 },
                 device=self._potential.device_for_job,
-                title=f"search {self.prototype}, {len(space)} candidates",
+                title=f"search {_name(space.to_dict())}, {len(space):,} candidates",
             )
         )
 
-    def picked_atoms(self) -> ase.Atoms | None:
-        """The relaxed structure of the trial that was clicked on."""
-        if self.result is None:
-            return None
-        for trial in self.result.trials:
+    def picked_trial(self) -> Trial | None:
+        """The trial that was clicked on."""
+        for trial in () if self.result is None else self.result.trials:
             if trial.number == self.picked:
-                return trial.atoms
+                return trial
         return None
 
-    def export(self, folder: str) -> str:
-        """Write the best ten as CIF files and a table.
+    def take_structure(self) -> str:
+        """Put the structure of the trial that was clicked on on the desk.
+
+        Raises:
+            JobError: there is none.
+        """
+        trial = self.picked_trial()
+        if trial is None or trial.atoms is None:
+            raise JobError("Click on a point or on a row with a structure first.")
+        copy = trial.atoms.copy()
+        copy.info = {}
+        name = f"{trial.formula} (trial {trial.number})"
+        self._structure.add([(name, copy)])
+        return f"Took {name} to the desk."
+
+    def export(self, folder: str, n: int) -> str:
+        """Write the best candidates as CIF files, JSON and a table, and all as a table.
 
         Raises:
             JobError: nothing has been found yet.
+            ParameterError: no candidate has a value and keeps the constraints.
         """
         if self.result is None:
             raise JobError("There is no result to export yet.")
-        written = self.result.export_best(Path(folder).expanduser(), n=10)
-        return f"Wrote {written.resolve()} and the CIF files beside it."
+        target = Path(folder).expanduser()
+        written = self.result.export_best(target, n=n)
+        self.result.to_csv(target / "all_trials.csv")
+        return f"Wrote {written.resolve()}, and what it names beside it."
 
-    @observe("prototype")
-    def _check_prototype(self, _change: object) -> None:
-        self.picked = -1
-
-    def _read(self, change: dict[str, Any]) -> None:
-        if change["name"] == "job_id":
-            self.picked = -1
-            self.result = None
+    def _begin(self, _change: object = None) -> None:
+        """Follow another job: nothing of the last one stays."""
+        self.picked, self.result, self.problem = -1, None, ""
+        self._pace, self._due = Pace(), 0.0
         store = self.job.store
-        if store is None or not store.study_file.is_file():
+        if store is None:
+            self._offer()
+            return
+        try:
+            self._refill(store.spec.parameters, store.status().total)
+        except (GNNDesignError, KeyError, TypeError, ValueError) as error:
+            self.problem = (
+                f"The form does not show this job, of another version: {error}"
+            )
+        self._read()
+        self._offer()
+
+    def _refill(self, parameters: Mapping[str, Any], total: int) -> None:
+        """Type what a job was started with, and the trials asked for since."""
+        self.space.refill(parameters["space"])
+        with self.hold_trait_notifications():
+            rows = parameters["objectives"]
+            self.objectives = tuple(map(wish_of_objective, rows))
+            rows = parameters.get("constraints", [])
+            self.constraints = tuple(map(wish_of_constraint, rows))
+            self.n_trials = max(int(parameters["n_trials"]), total)
+            self.batch_size = parameters.get("batch_size", self.batch_size)
+            self.strategy = str(Strategy(parameters.get("strategy", self.strategy)))
+            self.seed = parameters.get("seed", self.seed)
+            if "relaxing" in parameters:
+                given = from_plain(parameters["relaxing"])
+                texts = {
+                    each.name: each.text_of(getattr(given, each.name))
+                    for each in fields_of(Relaxing, RELAXING)
+                    if getattr(given, each.name) != each.default
+                }
+                self.relaxing = texts
+
+    def _read(self, _change: object = None) -> None:
+        """Read the study, unless that was done a moment ago."""
+        job, store = self.job, self.job.store
+        if job.active:
+            self._pace.see(job.done)
+        began = time.monotonic()
+        if store is None or (job.active and began < self._due):
+            return
+        if not store.study_file.is_file():
             return
         try:
             self.result = load_search(store.study_file)
         except GNNDesignError:
             # The worker has made the file but not yet written the study into it.
             return
+        self._due = time.monotonic() + _PAUSE * (time.monotonic() - began)
 
+    @observe("result", "picked")
+    def _offer(self, _change: object = None) -> None:
+        """Figures of what there is, and the structure that was clicked on."""
+        trial = self.picked_trial()
+        with self.figures.hold_trait_notifications():
+            builds = search_builds(self.result)
+            self.figures.builds = builds
+            self.figures.clicks = dict.fromkeys(builds, self._pick)
+            if trial is None:
+                self.figures.title, self.figures.atoms = _TITLE, None
+            else:
+                said = f"Trial {trial.number}: {trial.formula}, {trial.status}"
+                self.figures.title = said
+                # Read anew it is another object, which need not be drawn anew.
+                if self._shown != trial.number:
+                    self.figures.atoms = trial.atoms
+            self._shown = -1 if trial is None else trial.number
 
-class SearchPanel(ipw.VBox):
-    """What a person sees of a `SearchModel`."""
+    def _pick(self, number: Any) -> None:
+        if isinstance(number, int) and number >= 0:
+            self.picked = number
 
-    def __init__(self, model: SearchModel) -> None:
-        self._model = model
-        self.prototype = field(
-            model,
-            "prototype",
-            ipw.Combobox(
-                options=prototype_names(),
-                description="Prototype",
-                continuous_update=False,
-            ),
-        )
-        self.sites = ipw.VBox()
-        self.count = Message()
-        self.target = field(
-            model,
-            "target",
-            ipw.BoundedFloatText(
-                min=0.6, max=99, step=0.05, description="Target a (Å)"
-            ),
-        )
-        self.bar = RunBar(model.job, model.start, again=lambda: model.n_trials)
-        self.best = ipw.HTML()
-        self.folder = ipw.Text(
-            value="best_candidates", description="Folder", style=FIELD
-        )
-        self.message = Message()
-        whole = ipw.BoundedIntText
-        super().__init__(
-            [
-                self.prototype,
-                self.sites,
-                field(
-                    model,
-                    "charge_neutral",
-                    ipw.Checkbox(description="Charge neutral only", indent=False),
-                ),
-                self.count,
-                field(
-                    model,
-                    "objective",
-                    ipw.Dropdown(options=OBJECTIVES, description="Objective"),
-                ),
-                self.target,
-                field(model, "n_trials", whole(min=1, max=10**6, description="Trials")),
-                field(
-                    model,
-                    "batch_size",
-                    whole(min=1, max=4096, description="Batch size"),
-                ),
-                self.bar,
-                self.best,
-                ipw.HBox([self.folder, button("Export best ten", self._export)]),
-                self.message,
-            ]
-        )
-        model.observe(self._rebuild_sites, "prototype")
-        model.observe(self._show_count, ["sites", "charge_neutral", "prototype"])
-        model.observe(self._show_target, "objective")
-        model.observe(self._show_best, "result")
-        self._rebuild_sites()
-        self._show_count()
-        self._show_target()
+    @observe("objectives", "constraints", "n_trials", "batch_size")
+    def _ask(self, _change: object = None) -> None:
+        self._estimating.ask()
 
-    def _export(self) -> None:
-        self.message.attempt(lambda: self._model.export(self.folder.value))
-
-    def _rebuild_sites(self, _change: object = None) -> None:
+    def _estimated(self) -> str:
+        job, space = self.job, self.space.look.space
+        if job.active:
+            return self._pace.left(job.total)
+        if space is None:
+            return ""
         try:
-            labels = self._model.labels()
+            measures = [wish.objective().measure for wish in self.objectives]
+            measures += [wish.constraint().measure for wish in self.constraints]
         except GNNDesignError:
-            self.sites.children = ()
-            return
-        fields: list[ipw.Text] = []
-        for label in labels:
-            each = ipw.Text(
-                value=self._model.sites.get(label, ""),
-                description=f"Site {label}",
-                placeholder="Ca, Sr, Ba",
-                continuous_update=False,
-                style=FIELD,
-            )
-            each.layout.width = "auto"
-            each.observe(partial(self._typed, label), "value")
-            fields.append(each)
-        self.sites.children = fields
-
-    def _typed(self, label: str, change: dict[str, str]) -> None:
-        self._model.sites = {**self._model.sites, label: change["new"]}
-
-    def _show_count(self, _change: object = None) -> None:
-        def count() -> str:
-            space = self._model.space()
-            return f"{len(space)} candidates of {space.n_combinations} combinations."
-
-        self.count.attempt(count)
-
-    def _show_target(self, _change: object = None) -> None:
-        wanted = self._model.objective == "lattice_constant"
-        self.target.layout.display = "" if wanted else "none"
-
-    def _show_best(self, _change: object = None) -> None:
-        self.best.value = (
-            "" if self._model.result is None else best_html(self._model.result)
+            # The rows say so themselves.
+            return ""
+        return estimate_search(
+            space,
+            measures,
+            self._potential.name,
+            self._potential.device_for_job,
+            n_trials=self.n_trials,
+            batch_size=self.batch_size,
         )
 
+    def _take_estimate(self, text: str) -> None:
+        self.estimate = text
 
-def best_html(result: SearchResult) -> str:
-    """The best ten as a table."""
-    best = result.best(10)
-    if not best:
-        return html.escape(result.message)
-    heads = [f"{c.name.replace('_', ' ')} ({c.unit})" for c in result.objectives]
-    rows = [
-        [
-            str(place + 1),
-            trial.formula,
-            *(f"{trial.values[c.name]:.4f}" for c in result.objectives),
-            str(trial.status),
-        ]
-        for place, trial in enumerate(best)
-    ]
-    return table(["", "Formula", *heads, ""], rows)
+
+def _name(space: dict[str, Any]) -> str:
+    """What a job's title calls a space."""
+    return str(space.get("prototype") or space.get("lattice") or space["kind"])

@@ -1,8 +1,7 @@
 """The stage: the viewer and the plots beside the panels, and what stands on it.
 
-Either the current structure, or the frames of a job, or the structure of a search
-trial, or the figures of another panel. Frames and plots follow a running job; the
-plots' cursor follows the viewer.
+Either the current structure, or the frames of a job, or the figures of another panel.
+Frames and plots follow a running job; the plots' cursor follows the viewer.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import ase
 import ipywidgets as ipw
 import plotly.graph_objects as go
 
-from gnndesign.plots.search import plot_search
 from gnndesign.plots.trajectory import plot_history
 from gnndesign.simulation.results import History
 from gnndesign.structures.trajectory import TrajectoryFile
@@ -26,7 +24,6 @@ from gnndesign_widgets.export import ExportBar
 from gnndesign_widgets.figures import Figures
 from gnndesign_widgets.observables import PLOTS, TITLES, TOOLTIPS, ResultsReader
 from gnndesign_widgets.plot_view import PlotClick, PlotView
-from gnndesign_widgets.search import SearchModel
 from gnndesign_widgets.simulation import SimulationModel
 from gnndesign_widgets.structure import StructureModel
 from gnndesign_widgets.viewer import ViewerPanel
@@ -39,11 +36,9 @@ _PAUSE = 10
 class Stage(ipw.VBox):
     """Viewer above, plots below."""
 
-    def __init__(self, structure: StructureModel, search: SearchModel) -> None:
+    def __init__(self, structure: StructureModel) -> None:
         self._structure = structure
-        self._search = search
         self._simulation: SimulationModel | None = None
-        self._searching = False
         self._figures: Figures | None = None
         self._atoms_shown: ase.Atoms | None = None
         self._settling = False
@@ -74,8 +69,6 @@ class Stage(ipw.VBox):
         self.choice.observe(self._draw_chosen, "value")
         self.viewer.view.observe(self._move_cursor, "frame")
         self.plot.on_click(self._clicked)
-        search.observe(self._draw_search, "result")
-        search.observe(self._show_picked, "picked")
         self.show_structure()
 
     def show_structure(self, _change: object = None) -> None:
@@ -120,14 +113,6 @@ class Stage(ipw.VBox):
             self.viewer.view.grow()
             if time.monotonic() > self._history_due or not model.job.active:
                 self._read_history()
-
-    def show_search(self) -> None:
-        """Put the plot of the search on the stage; the viewer keeps what it has."""
-        with self._lock:
-            self._leave()
-            self._searching = True
-            self._say("Search: click on a point to see its structure")
-            self._draw_search()
 
     def show_figures(self, figures: Figures) -> None:
         """Put a panel's figures on the stage."""
@@ -179,7 +164,6 @@ class Stage(ipw.VBox):
 
     def _leave(self) -> None:
         self._simulation = self._history = self._results = self._figures = None
-        self._searching = False
         if self._frames is not None:
             self._frames.close()
             self._frames = None
@@ -263,24 +247,12 @@ class Stage(ipw.VBox):
         place = min(self.viewer.view.frame, len(frames) - 1)
         return int(frames[place].info["step"])
 
-    def _draw_search(self, _change: object = None) -> None:
-        with self._lock:
-            if not self._searching:
-                return
-            result = self._search.result
-            if result is None or not result.evaluated:
-                self.plot.clear()
-            else:
-                self.plot.draw(partial(plot_search, result))
-
     def _clicked(self, click: PlotClick) -> None:
         with self._lock:
             if self._figures is not None:
                 act = self._figures.clicks.get(self.choice.value or "")
                 if act is not None and click.customdata is not None:
                     act(click.customdata)
-            elif self._searching and click.customdata is not None:
-                self._search.picked = int(click.customdata)
             elif self._frames is not None and not self.choice.value:
                 self.viewer.view.frame = self._frame_of(self._frames, int(click.x))
 
@@ -289,11 +261,3 @@ class Stage(ipw.VBox):
         return bisect_left(
             range(len(frames) - 1), step, key=lambda k: int(frames[k].info["step"])
         )
-
-    def _show_picked(self, _change: object = None) -> None:
-        with self._lock:
-            atoms = self._search.picked_atoms()
-            if atoms is not None and self._searching:
-                formula = atoms.get_chemical_formula("metal")
-                self._say(f"Trial {self._search.picked}: {formula}")
-                self.viewer.view.show(atoms)

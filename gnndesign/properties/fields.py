@@ -11,7 +11,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from dataclasses import Field as DataclassField
 from enum import StrEnum
 from functools import cache
@@ -96,6 +96,10 @@ class Field:
             return json.dumps(self.default, default=str)
         return str(self.default)
 
+    def text_of(self, value: Any) -> str:
+        """A value as it is typed; of a GROUP whether there is one."""
+        return replace(self, default=value, required=False).default_text
+
     def parse(self, text: str) -> Any:
         """What was typed, as a value; a GROUP is None or True.
 
@@ -124,20 +128,26 @@ class Field:
 
 
 @cache
-def fields_of(parameters: type) -> tuple[Field, ...]:
-    """The fields of a class of parameters: a property, `Relaxing`, ..."""
-    return tuple(_fields(parameters, None, ""))
+def fields_of(parameters: type, defaults: object = None) -> tuple[Field, ...]:
+    """The fields of a class of parameters: a property, `Relaxing`, ...
+
+    Args:
+        parameters: a dataclass.
+        defaults: one of it, whose values are the defaults instead of the class's own.
+    """
+    return tuple(_fields(parameters, defaults, ""))
 
 
 def flat_fields(parameters: type) -> dict[str, Field]:
     """All fields by name, those of groups too."""
-    return {each.name: each for each in _flat(fields_of(parameters))}
+    return {each.name: each for each in flattened(fields_of(parameters))}
 
 
-def _flat(own: tuple[Field, ...]) -> Iterator[Field]:
+def flattened(own: Sequence[Field]) -> Iterator[Field]:
+    """These fields, and those of groups after each group."""
     for each in own:
         yield each
-        yield from _flat(each.fields)
+        yield from flattened(each.fields)
 
 
 def _fields(parameters: type, instance: object, prefix: str) -> Iterator[Field]:
@@ -145,6 +155,8 @@ def _fields(parameters: type, instance: object, prefix: str) -> Iterator[Field]:
     hints = get_type_hints(parameters)
     docs = attribute_docs(parameters)
     for each in fields(parameters):
+        if not each.init:
+            continue
         default = _default(each) if instance is None else getattr(instance, each.name)
         kind, optional, inner = _kind(hints[each.name])
         choices = tuple(map(str, each.metadata.get("choices", ())))

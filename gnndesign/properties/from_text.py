@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from gnndesign.errors import ParameterError
 from gnndesign.properties.base import Property
 from gnndesign.properties.catalog import property_class
-from gnndesign.properties.fields import Field, fields_of, flat_fields
+from gnndesign.properties.fields import Field, fields_of, flattened
+
+Parameters = TypeVar("Parameters")
+"""A dataclass."""
 
 
 def property_from_text(kind: str, texts: Mapping[str, str]) -> Property[Any]:
@@ -25,17 +28,52 @@ def property_from_text(kind: str, texts: Mapping[str, str]) -> Property[Any]:
         ParameterError: no such field, or what was typed makes no sense.
         StructureError: a file cannot be read.
     """
-    wanted = property_class(kind)
-    known = flat_fields(wanted)
+    return parameters_from_text(property_class(kind), texts, f"'{kind}'")
+
+
+def parameters_from_text(
+    wanted: type[Parameters],
+    texts: Mapping[str, str],
+    title: str,
+    defaults: Parameters | None = None,
+) -> Parameters:
+    """Parameters of any kind from what was typed.
+
+    Args:
+        wanted: a dataclass.
+        texts: by the name of a field; what is left out has its default.
+        title: what a person calls it.
+        defaults: one of it, whose values are the defaults instead of the class's own.
+
+    Raises:
+        ParameterError: no such field, or what was typed makes no sense.
+        StructureError: a file cannot be read.
+    """
+    values = values_from_text(fields_of(wanted, defaults), texts, title)
+    if defaults is not None:
+        return replace(cast("Any", defaults), **values)
+    return wanted(**values)
+
+
+def values_from_text(
+    own: tuple[Field, ...], texts: Mapping[str, str], title: str
+) -> dict[str, Any]:
+    """The values of fields, by the names of the attributes; defaults are left out.
+
+    Raises:
+        ParameterError: no such field, or what was typed is not of its kind.
+        StructureError: a file cannot be read.
+    """
+    known = [each.name for each in flattened(own)]
     for name in texts:
         if name not in known:
             close = get_close_matches(name, known, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ParameterError(
-                f"Wanted a parameter of '{kind}' ({', '.join(known)}), got {name!r}."
+                f"Wanted a parameter of {title} ({', '.join(known)}), got {name!r}."
                 f"{hint}"
             )
-    return wanted(**_typed(fields_of(wanted), texts))
+    return _typed(own, texts)
 
 
 def _typed(own: tuple[Field, ...], texts: Mapping[str, str]) -> dict[str, Any]:

@@ -76,25 +76,33 @@ FILTER_KINDS = tuple(_HOMES)
 """Kinds of filters that `filter_from_dict` knows."""
 
 
+def filter_class(kind: str) -> type[Filter]:
+    """The class of a kind of filter: a dataclass of its parameters.
+
+    Raises:
+        ParameterError: unknown kind.
+    """
+    if kind not in _HOMES:
+        raise ParameterError(
+            f"Unknown kind of filter '{kind}'; known: {', '.join(_HOMES)}."
+        )
+    module, name = _HOMES[kind]
+    return getattr(import_module(f"gnndesign.search.{module}"), name)
+
+
 def filter_from_dict(data: Mapping[str, Any]) -> Filter:
     """The filter that `Filter.to_dict` described.
 
     Raises:
         ParameterError: unknown kind, or an entry is missing or unknown.
     """
-    kind = data.get("kind", "")
-    if kind not in _HOMES:
-        raise ParameterError(
-            f"Unknown kind of filter '{kind}'; known: {', '.join(_HOMES)}."
-        )
-    module, name = _HOMES[kind]
-    made = getattr(import_module(f"gnndesign.search.{module}"), name)
+    made = filter_class(data.get("kind", ""))
     parameters = {key: value for key, value in data.items() if key != "kind"}
     try:
         return made(**parameters)
     except TypeError as error:
         raise ParameterError(
-            f"Wanted the entries of {name}.to_dict(), got {sorted(parameters)}."
+            f"Wanted the entries of {made.__name__}.to_dict(), got {sorted(parameters)}."
         ) from error
 
 

@@ -66,6 +66,15 @@ def measure_from_text(text: str) -> Measure:
     return PropertyMeasure(of=new_property(kind), quantity=quantity)
 
 
+def measure_to_text(measure: Measure) -> str:
+    """The text of a measure; parameters of a property other than its own are not in it."""
+    if not isinstance(measure, PropertyMeasure):
+        return measure.name
+    named = measure.of.kind, measure.quantity
+    short = {of: name for name, of in QUANTITIES.items()}
+    return short.get(named, ".".join(named))
+
+
 def measure_from_dict(data: Mapping[str, Any]) -> Measure:
     """The measure that `Measure.to_dict` described.
 

@@ -110,23 +110,36 @@ _HOMES = {
 """By kind, module and name of the class."""
 
 
+def space_kinds() -> tuple[str, ...]:
+    """Kinds of spaces that `space_from_dict` knows."""
+    return tuple(_HOMES)
+
+
+def space_class(kind: str) -> type[Space]:
+    """The class of a kind of space: a dataclass of what defines it.
+
+    Raises:
+        ParameterError: unknown kind.
+    """
+    if kind not in _HOMES:
+        raise ParameterError(
+            f"Unknown kind of space '{kind}'; known: {', '.join(_HOMES)}."
+        )
+    module, name = _HOMES[kind]
+    return getattr(import_module(f"gnndesign.search.{module}"), name)
+
+
 def space_from_dict(data: Mapping[str, Any]) -> Space:
     """The space that `Space.to_dict` described.
 
     Raises:
         ParameterError: unknown kind, or an entry is missing or unknown.
     """
-    kind = data.get("kind", "")
-    if kind not in _HOMES:
-        raise ParameterError(
-            f"Unknown kind of space '{kind}'; known: {', '.join(_HOMES)}."
-        )
-    module, name = _HOMES[kind]
-    made = getattr(import_module(f"gnndesign.search.{module}"), name)
+    made = space_class(data.get("kind", ""))
     parameters = {key: value for key, value in data.items() if key != "kind"}
     try:
         return made(**parameters)
     except TypeError as error:
         raise ParameterError(
-            f"Wanted the entries of {name}.to_dict(), got {sorted(parameters)}."
+            f"Wanted the entries of {made.__name__}.to_dict(), got {sorted(parameters)}."
         ) from error

@@ -23,7 +23,6 @@ from gnndesign.structures.ulm import FrameLog
 from gnndesign_widgets.dynamics import DynamicsModel
 from gnndesign_widgets.export import ExportBar
 from gnndesign_widgets.potential import PotentialModel
-from gnndesign_widgets.search import SearchModel
 from gnndesign_widgets.stage import Stage
 from gnndesign_widgets.structure import StructureModel, StructurePanel
 from gnndesign_widgets.viewer import ViewerPanel
@@ -91,7 +90,7 @@ def model(job: JobStore) -> DynamicsModel:
 
 @pytest.fixture
 def stage(model: DynamicsModel) -> Stage:
-    stage = Stage(StructureModel(), SearchModel(PotentialModel()))
+    stage = Stage(StructureModel())
     stage.show_simulation(model)
     return stage
 

@@ -17,7 +17,6 @@ from gnndesign_widgets.dynamics import DynamicsModel
 from gnndesign_widgets.jobs import JobModel
 from gnndesign_widgets.potential import PotentialModel, PotentialPanel
 from gnndesign_widgets.relax import RelaxModel, RelaxPanel
-from gnndesign_widgets.search import SearchModel, SearchPanel
 from gnndesign_widgets.structure import StructureModel, StructurePanel
 
 
@@ -171,28 +170,3 @@ def test_another_model_attaches_to_a_running_job_with_its_whole_history(
     bar.stop.click()
     wait_for(lambda: later.state == "stopped", within_s=3)
     wait_for(lambda: model.job.state == "stopped", within_s=3)
-
-
-@pytest.mark.usefixtures("home")
-def test_the_space_is_counted_as_it_is_typed():
-    model = SearchModel(PotentialModel())
-    panel = SearchPanel(model)
-    model.sites = {"A": "Sr, Ba", "B": "Ti, Al", "X": "O"}
-    assert "2 candidates of 4 combinations" in panel.count.value
-    model.charge_neutral = False
-    assert "4 candidates of 4 combinations" in panel.count.value
-    model.sites = {"A": "Sr, Xx", "B": "Ti", "X": "O"}
-    assert "Xx" in panel.count.value
-    model.prototype = "rocksalt"
-    assert [field.description for field in panel.sites.children] == ["Site A", "Site X"]
-    model.prototype = "nothing of the kind"
-    assert panel.sites.children == ()
-
-
-@pytest.mark.usefixtures("home")
-def test_a_search_outside_the_potential_is_refused_before_anything_runs():
-    model = SearchModel(PotentialModel())
-    model.sites = {"A": "Ra", "B": "Ti", "X": "O"}
-    with pytest.raises(UnsupportedElementError, match="not Ra"):
-        model.start()
-    assert model.job.jobs() == []

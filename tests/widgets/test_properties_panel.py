@@ -30,7 +30,6 @@ from gnndesign_widgets.potential import PotentialModel
 from gnndesign_widgets.properties import PropertiesModel, frames_of
 from gnndesign_widgets.properties_panel import PropertiesPanel
 from gnndesign_widgets.property_form import PropertyForm
-from gnndesign_widgets.search import SearchModel
 from gnndesign_widgets.show import OutcomesView, ResultView
 from gnndesign_widgets.stage import Stage
 from gnndesign_widgets.structure import StructureModel
@@ -181,7 +180,7 @@ def finished(home, model, desk, lennard_jones):
 
 def test_the_one_that_is_chosen_is_told_and_drawn(finished, desk):
     panel = PropertiesPanel(finished)
-    stage = Stage(desk, SearchModel(PotentialModel()))
+    stage = Stage(desk)
     finished.figures.observe(lambda _: stage.refresh_figures(finished.figures))
     stage.show_figures(finished.figures)
     result = finished.outcomes[0, 0].result
@@ -250,7 +249,7 @@ def test_outcomes_of_another_version_say_so(finished):
 
 def test_what_moves_is_played_on_the_stage(desk):
     figures = Figures(title="A mode")
-    stage = Stage(desk, SearchModel(PotentialModel()))
+    stage = Stage(desk)
     stage.show_figures(figures)
     figures.frames = tuple(Swinging().frames())
     stage.refresh_figures(figures)

@@ -27,7 +27,6 @@ from gnndesign_widgets.estimate import EstimateLine
 from gnndesign_widgets.fixed_atoms import with_fixed_atoms
 from gnndesign_widgets.observables import PLOTS, TITLES, ResultsReader
 from gnndesign_widgets.relax import CELLS, RelaxModel, RelaxPanel
-from gnndesign_widgets.search import SearchModel
 from gnndesign_widgets.simulation import FIXED_AXES
 from gnndesign_widgets.stage import Stage
 
@@ -234,7 +233,7 @@ def test_what_was_observed_is_on_the_stage_while_it_runs_and_after_a_restart(
     model = DynamicsModel(desk, argon_potential)
     model.temperature_K, model.steps = 40.0, 1_000_000
     model.observed = ("averages", "rdf", "msd", "vacf")
-    stage = Stage(desk, SearchModel(argon_potential))
+    stage = Stage(desk)
     drawn = []
     stage.plot.draw = lambda build: drawn.append(build())
     model.job.observe(lambda _: stage.show_simulation(model), "job_id")
