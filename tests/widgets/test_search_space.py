@@ -43,7 +43,9 @@ def test_every_element_is_where_a_chemist_looks_for_it():
                 assert (row, column, block) == (below, 3 + number - first, "f")
                 continue
         assert (row, column) == (element.row, element.group)
-        assert block == ("d" if element.symbol in ("Lu", "Lr") else element.block)
+        # pymatgen has helium with the p block, above the other noble gases.
+        own = {"Lu": "d", "Lr": "d", "He": "s"}
+        assert block == own.get(element.symbol, element.block)
 
 
 def test_elements_are_clicked_or_typed_and_both_agree(model, panel):
