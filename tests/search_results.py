@@ -16,7 +16,12 @@ FORMATION = ObjectiveColumn(
 )
 MODULUS = ObjectiveColumn(name="bulk_modulus", unit="GPa", direction="maximize")
 DENSITY = ObjectiveColumn(name="density", unit="g/cm³", direction="minimize")
-HULL = ConstraintColumn(name="energy_above_hull", unit="eV/atom", high=0.05)
+HULL = ConstraintColumn(
+    name="energy_above_hull",
+    column="energy_above_hull_eV_per_atom",
+    unit="eV/atom",
+    high=0.05,
+)
 
 
 def perovskite(a, b, lattice=3.9):
@@ -31,7 +36,7 @@ def made_trial(number, values, *, a="Sr", b="Ti", **others):
         "formula": f"{a}{b}O3",
         "choices": {"A": a, "B": b, "X": "O"},
         "values": values,
-        "details": {},
+        "measured": {},
         "status": TrialStatus.CONVERGED,
         "message": "",
         "energy": -40.0,

@@ -87,6 +87,7 @@ class GoalRow(ipw.VBox):
         if self._showing:
             return
         measure = self.measure.value or self.other.value.strip()
+        assert self.how.value is not None
         wish = Wish(
             measure=measure,
             how=self.how.value,

@@ -15,8 +15,10 @@ from jaxtyping import Float, Integer
 from numpy import ndarray
 
 from gnndesign.errors import ParameterError
+from gnndesign.search.charge_neutrality import oxidation_states
 from gnndesign.search.charges import check_symbol
-from gnndesign.search.features import composition_features, standardized
+from gnndesign.search.descriptors import standardized
+from gnndesign.search.features import composition_features
 from gnndesign.search.filters import Filter, checked_filters, none_left, sift
 from gnndesign.search.ingredients import Ingredients
 from gnndesign.search.mixtures import formula_of
@@ -157,6 +159,9 @@ class AlloySpace(Space):
             formula=formula_of(amounts),
             choices=MappingProxyType(choices),
             composition=MappingProxyType({s: float(n) for s, n in amounts.items()}),
+            oxidation_states=oxidation_states(
+                checked_filters(self.filters), self.ingredients, self._slots[index]
+            ),
         )
 
     def build(self, candidate: Candidate) -> ase.Atoms:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+import numpy as np
 from jaxtyping import Bool, Integer
 from numpy import ndarray
 
@@ -88,3 +89,29 @@ def _whole(symbol: str, states: Sequence[int | float]) -> tuple[int, ...]:
             "valence is a switch, mixed_valence."
         )
     return tuple(int(state) for state in states)
+
+
+def oxidation_states(
+    rules: Sequence[Filter],
+    ingredients: Ingredients,
+    row: Integer[ndarray, " n_slots"],
+) -> Mapping[str, float] | None:
+    """Mean states on the slots of one candidate, where a rule asks for neutrality.
+
+    Returns:
+        By name of the slot, slots without atoms left out; None without such a rule.
+    """
+    for rule in rules:
+        if isinstance(rule, ChargeNeutrality):
+            own = ingredients.only(row)
+            states = rule.charges(own, np.zeros_like(row)[None]).mean()[0].tolist()
+            return MappingProxyType(
+                {
+                    name: int(state) if state.is_integer() else state
+                    for name, state, parts in zip(
+                        own.names, states, own.amounts, strict=True
+                    )
+                    if parts.any()
+                }
+            )
+    return None

@@ -16,13 +16,16 @@ from numpy import ndarray
 
 from gnndesign.errors import ParameterError
 from gnndesign.search.arrangement import place_apart
+from gnndesign.search.charge_neutrality import oxidation_states
 from gnndesign.search.charges import check_symbol
-from gnndesign.search.features import composition_features, standardized
+from gnndesign.search.descriptors import standardized
+from gnndesign.search.features import composition_features
 from gnndesign.search.filters import Filter, checked_filters, none_left, sift
 from gnndesign.search.ingredients import Ingredients
 from gnndesign.search.mixtures import formula_of
 from gnndesign.search.pool import Pool
 from gnndesign.search.space import Candidate, Space, set_fields
+from gnndesign.structures.convert import atoms_from_dict, atoms_to_dict
 
 NO_DOPANT = "none"
 """Option of the parameter "dopant" where there are no dopant atoms."""
@@ -39,8 +42,8 @@ class DefectSpace(Space):
     dopants whose charge the vacancies make up for: Zr30Y2O63.
 
     Attributes:
-        host: the crystal, periodic; as a dictionary of numbers, positions, cell and pbc
-            where it comes from JSON.
+        host: the crystal, periodic; from JSON the dictionary of
+            `gnndesign.structures.convert.atoms_to_dict`.
         supercell: repetitions of the host along its cell vectors.
         site: chemical symbol of the host's atoms that dopants replace.
         dopants: chemical symbols.
@@ -73,7 +76,11 @@ class DefectSpace(Space):
     kind: ClassVar[str] = "defect"
 
     def __post_init__(self) -> None:
-        host = self.host if isinstance(self.host, ase.Atoms) else _from_dict(self.host)
+        host = (
+            self.host
+            if isinstance(self.host, ase.Atoms)
+            else atoms_from_dict(self.host)
+        )
         if not host.pbc.all() or len(self.supercell) != 3 or min(self.supercell) < 1:
             raise ParameterError(
                 "Wanted a periodic host and three positive repetitions, got pbc="
@@ -143,11 +150,17 @@ class DefectSpace(Space):
         row = self._amounts[index].astype(int).tolist()
         numbers = {s: n for s, n in zip(self._symbols, row, strict=True) if n}
         divisor = math.gcd(*numbers.values())
+        ingredients, places = Ingredients.of_compositions(
+            self._symbols, self._amounts[index : index + 1]
+        )
         composition = {symbol: n // divisor for symbol, n in numbers.items()}
         return Candidate(
             formula=formula_of(composition),
             choices=MappingProxyType(self.pool.choices(index)),
             composition=MappingProxyType(composition),
+            oxidation_states=oxidation_states(
+                checked_filters(self.filters), ingredients, places[0]
+            ),
         )
 
     def build(self, candidate: Candidate) -> ase.Atoms:
@@ -174,15 +187,14 @@ class DefectSpace(Space):
 
     def to_dict(self) -> dict[str, Any]:
         """What defines the space, as JSON would have it."""
-        host = self.host if isinstance(self.host, ase.Atoms) else _from_dict(self.host)
+        host = (
+            self.host
+            if isinstance(self.host, ase.Atoms)
+            else atoms_from_dict(self.host)
+        )
         return {
             "kind": self.kind,
-            "host": {
-                "numbers": host.numbers.tolist(),
-                "positions": host.positions.tolist(),
-                "cell": host.cell.array.tolist(),
-                "pbc": host.pbc.tolist(),
-            },
+            "host": atoms_to_dict(host),
             "site": self.site,
             "dopants": list(self.dopants),
             "n_dopants": list(self.n_dopants),
@@ -192,16 +204,6 @@ class DefectSpace(Space):
             "supercell": list(self.supercell),
             "filters": [rule.to_dict() for rule in checked_filters(self.filters)],
         }
-
-
-def _from_dict(data: Mapping[str, Any]) -> ase.Atoms:
-    try:
-        return ase.Atoms(**data)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(
-            "Wanted a host as ase.Atoms or its numbers, positions, cell and pbc, got "
-            f"{sorted(data)}."
-        ) from error
 
 
 def _check(space: DefectSpace) -> None:

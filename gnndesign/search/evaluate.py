@@ -49,6 +49,7 @@ class Outcome:
         measured: every number that was measured, by `Measure.column`.
         goals: what the sampler may learn from: by name of the objective, the number
             measured and what is wanted of it.
+        bounded: likewise of the constraints.
         constraints: by how much each that was looked at is missed, in its unit; zero or
             less is allowed.
         energy: of the relaxed cell, eV.
@@ -62,6 +63,7 @@ class Outcome:
     values: tuple[float, ...] | None = None
     measured: Mapping[str, float] = field(default_factory=dict[str, float])
     goals: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    bounded: Mapping[str, Any] = field(default_factory=dict[str, Any])
     constraints: Mapping[str, float] = field(default_factory=dict[str, float])
     energy: float | None = None
     max_force: float | None = None
@@ -216,7 +218,20 @@ class Assessment:
             for o in self.objectives
             if repr(o.measure) in numbers
         }
-        outcome = replace(outcome, measured=measured, constraints=missed, goals=goals)
+        bounded = {
+            c.name: {
+                "value": numbers[repr(c.measure)],
+                "goal": {"low": c.low, "high": c.high},
+            }
+            for c in known
+        }
+        outcome = replace(
+            outcome,
+            measured=measured,
+            constraints=missed,
+            goals=goals,
+            bounded=bounded,
+        )
         broken = [c for c in known if missed[c.name] > 0]
         if broken:
             reasons = [

@@ -17,9 +17,11 @@ from gnndesign.properties.references import reference_energies
 from gnndesign.search.evaluate import Assessment, Outcome
 from gnndesign.search.evaluations import evaluations_of, in_groups
 from gnndesign.search.objectives import Objective
+from gnndesign.search.pool import Choice
 from gnndesign.search.provenance import provenance_of
+from gnndesign.search.record import BOUNDED, MEASURES, holds_candidate
 from gnndesign.search.results import SearchResult
-from gnndesign.search.sampler import CandidateSampler, distributions, holds_candidate
+from gnndesign.search.sampler import CandidateSampler, distributions
 from gnndesign.search.space import Candidate
 from gnndesign.search.trials import (
     ConstraintColumn,
@@ -67,6 +69,7 @@ class Search:
     n_trials: int
     batch_size: int
     group_size: int
+    first: tuple[Mapping[str, Choice], ...]
     executor: Executor | None
     should_stop: Callable[[], bool] | None
     _seen: dict[int, Trial] = field(default_factory=dict[int, Trial])
@@ -146,13 +149,30 @@ class Search:
                 asked[left.number] = store.trial(left.number)
             trials = store.study.get_trials(deepcopy=False)
             n_taken = sum(map(holds_candidate, trials))
-            n_left = int(sampler.untried(trials).sum())
+            untried = sampler.untried(store.study, trials)
+            n_left = int(untried.sum())
             n_wanted = min(n_free - len(asked), self.n_trials - n_taken, n_left)
-            for _ in range(n_wanted):
-                trial = store.ask(distributions(self.assessment.space))
-                trial.set_user_attr("formula", self._candidate(trial).formula)
-                asked[trial.number] = trial
+            pool = self.assessment.space.pool
+            begin_with = [c for c in self.first if untried[pool.index_of(c)]]
+            first = begin_with[: max(n_wanted, 0)]
+            asked |= self._begin(store, first)
+            n_more = n_wanted - len(first)
+            if n_more > 0:
+                asked |= self._begin(store, sampler.propose(store.study, n_more))
         return asked
+
+    def _begin(
+        self, store: StudyStore, wanted: Sequence[Mapping[str, Choice]]
+    ) -> dict[int, optuna.Trial]:
+        """Trials of these choices, by their numbers."""
+        space = self.assessment.space
+        begun: dict[int, optuna.Trial] = {}
+        for choices in wanted:
+            candidate = space.candidate(space.pool.index_of(choices))
+            attributes = {"formula": candidate.formula}
+            trial = store.begin(choices, distributions(space), attributes)
+            begun[trial.number] = trial
+        return begun
 
     def _candidate(self, trial: optuna.Trial) -> Candidate:
         space = self.assessment.space
@@ -254,7 +274,9 @@ def tell(study: optuna.Study, trial: optuna.Trial, outcome: Outcome) -> None:
     """
     trial.set_user_attr("outcome", outcome.to_dict())
     if outcome.goals:
-        trial.set_user_attr("measures", dict(outcome.goals))
+        trial.set_user_attr(MEASURES, dict(outcome.goals))
+    if outcome.bounded:
+        trial.set_user_attr(BOUNDED, dict(outcome.bounded))
     for name, violation in outcome.constraints.items():
         trial.set_constraint(name, violation)
     if outcome.values is not None:

@@ -124,6 +124,10 @@ class Measure(ABC):
         """As an objective, best anywhere between two values."""
         return Objective(measure=self, goal=Window(low, high))
 
+    def between(self, low: float, high: float) -> Constraint:
+        """As a constraint, bounded on both sides."""
+        return Constraint(measure=self, low=low, high=high)
+
     def at_most(self, value: float) -> Constraint:
         """As a constraint."""
         return Constraint(measure=self, high=value)

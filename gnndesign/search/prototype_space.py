@@ -15,12 +15,11 @@ from jaxtyping import Float, Integer, UInt16
 from numpy import ndarray
 
 from gnndesign.errors import ParameterError
-from gnndesign.search.charge_neutrality import ChargeNeutrality
+from gnndesign.search.charge_neutrality import ChargeNeutrality, oxidation_states
 from gnndesign.search.features import site_features
 from gnndesign.search.filters import Filter, checked_filters, none_left, sift
 from gnndesign.search.ingredients import Ingredients
 from gnndesign.search.mixtures import formula_of, parse_entry
-from gnndesign.search.neutrality import Charges
 from gnndesign.search.pool import Pool
 from gnndesign.search.site_structures import build_on_sites
 from gnndesign.search.sites import (
@@ -151,37 +150,26 @@ class PrototypeSpace(Space):
         if all(amount.denominator == 1 for amount in amounts.values()):
             divisor = math.gcd(*(int(amount) for amount in amounts.values()))
             amounts = {symbol: amount / divisor for symbol, amount in amounts.items()}
+        (row,) = _slots(self, self.pool.places[index : index + 1])
         return Candidate(
             formula=formula_of(amounts),
             choices=MappingProxyType(choices),
             composition=MappingProxyType({s: _number(n) for s, n in amounts.items()}),
-            oxidation_states=self._oxidation_states(index),
+            oxidation_states=oxidation_states(self.rules, self.ingredients, row),
         )
 
     def features(self) -> Float[ndarray, "n_candidates n_features"]:
         """Numbers about the elements on the sites, see `features.site_features`."""
         places = _slots(self, self.pool.places)
-        charges = self._charges(self.ingredients, places)
-        return site_features(self.ingredients, places, charges)
-
-    def _oxidation_states(self, index: int) -> Mapping[str, float] | None:
-        (row,) = _slots(self, self.pool.places[index : index + 1])
-        charges = self._charges(self.ingredients.only(row), np.zeros_like(row)[None])
-        if charges is None:
-            return None
-        states = zip(self.atoms_on, charges.mean()[0].tolist(), strict=True)
-        return MappingProxyType(
-            {label: int(q) if q.is_integer() else q for label, q in states}
+        charges = next(
+            (
+                rule.charges(self.ingredients, places)
+                for rule in self.rules
+                if isinstance(rule, ChargeNeutrality)
+            ),
+            None,
         )
-
-    def _charges(
-        self, ingredients: Ingredients, places: Integer[ndarray, "n_rows n_sites"]
-    ) -> Charges | None:
-        """Oxidation states, where neutrality was asked for."""
-        for rule in self.rules:
-            if isinstance(rule, ChargeNeutrality):
-                return rule.charges(ingredients, places)
-        return None
+        return site_features(self.ingredients, places, charges)
 
     def build(self, candidate: Candidate) -> ase.Atoms:
         """The candidate's crystal, not relaxed, with a lattice guessed from radii.

@@ -1,43 +1,54 @@
 """An Optuna sampler that proposes allowed, untried candidates and nothing else.
 
-Samplers made for free search spaces propose combinations that are not charge neutral and
-repeat themselves in a quarter of their trials. This one chooses from the list of
-candidates that no trial of the study holds, whatever process asked for it.
+Samplers made for free search spaces propose combinations that are not allowed and repeat
+themselves in a quarter of their trials. This one chooses from the list of candidates that
+no trial of the study holds, whatever process asked for it.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import optuna
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool
 from numpy import ndarray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gnndesign.errors import ParameterError
+from gnndesign.search.choosing import Chooser
+from gnndesign.search.pool import Choice
+from gnndesign.search.record import Record
 from gnndesign.search.space import Space
-from gnndesign.search.surrogate import GaussianProcess, fit_gaussian_process
-from gnndesign.studies import INTERRUPTED
 
-_N_START = 10
-_MOST_SCORED = 4000
-_MOST_FITTED = 400
-_TPE_ATTEMPTS = 8
+N_START = 10
+"""Random candidates before a surrogate is asked."""
+
+_ATTEMPTS = 8
 
 
 class Strategy(StrEnum):
     """How the next candidate is chosen among those that are left."""
 
     GAUSSIAN_PROCESS = "gaussian_process"
-    """Lowest mean minus k times deviation of a Gaussian process on element descriptors."""
+    """Gaussian processes on descriptors of the elements, see `choosing`."""
+    EXPECTED_IMPROVEMENT = "expected_improvement"
+    """The same processes, by expected improvement or gain of hypervolume."""
     TPE = "tpe"
     """Optuna's tree-structured Parzen estimator, moved to the nearest untried candidate."""
+    OPTUNA_GP = "optuna_gp"
+    """Optuna's Gaussian process, which does not know the elements, likewise."""
+    NSGA2 = "nsga2"
+    """Optuna's genetic algorithm, likewise."""
     RANDOM = "random"
     """Uniformly, without replacement."""
+
+
+_SURROGATES = (Strategy.GAUSSIAN_PROCESS, Strategy.EXPECTED_IMPROVEMENT)
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
@@ -48,28 +59,12 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
     }
 
 
-def holds_candidate(trial: FrozenTrial) -> bool:
-    """Whether the candidate of this trial must not be proposed again.
-
-    True for every trial but those interrupted before they had a result.
-    """
-    return trial.user_attrs.get("reason") != INTERRUPTED
-
-
 class CandidateSampler(optuna.samplers.BaseSampler):
     """Proposes candidates of a `Space`, never one twice.
 
     Each proposal draws its random numbers from the seed and the number of candidates
     that are taken, so that a study that was interrupted and resumed proposes what an
-    uninterrupted one would have.
-
-    With `Strategy.GAUSSIAN_PROCESS`, after ten random candidates: minimize
-    mean - k deviation, where k is drawn from an exponential distribution of mean 2 for
-    each proposal: mostly greedy, now and then curious, which keeps it from getting stuck
-    at one good family. Trials in flight count as known with their predicted mean (the
-    "kriging believer", Ginsbourger et al. 2010). Several objectives are joined for each
-    proposal by an augmented Chebyshev norm with random weights (ParEGO, Knowles, IEEE
-    Trans. Evol. Comput. 10, 50 (2006)).
+    uninterrupted one would have, as long as results come in the same order.
 
     Args:
         space: what may be proposed.
@@ -88,8 +83,20 @@ class CandidateSampler(optuna.samplers.BaseSampler):
         self._strategy = strategy
         self._seed = seed
         self._distributions = distributions(space)
-        self._features: Float[ndarray, "n_candidates n_features"] | None = None
-        self._length_and_noise: dict[int, tuple[float, float]] = {}
+        self._record = Record(space.pool)
+        self._chooser: Chooser | None = None
+
+    def propose(self, study: optuna.Study, n: int) -> list[dict[str, Choice]]:
+        """The choices of untried candidates, before there are trials of them.
+
+        Each is proposed as if the ones before it were running.
+
+        Raises:
+            ParameterError: fewer than `n` are left.
+        """
+        trials = study.get_trials(deepcopy=False)
+        places = self._choose(study, trials, n)
+        return [self._space.pool.choices(place) for place in places]
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -110,28 +117,10 @@ class CandidateSampler(optuna.samplers.BaseSampler):
             ParameterError: every candidate has been tried.
         """
         del search_space
-        others = [
-            t for t in study.get_trials(deepcopy=False) if t.number != trial.number
-        ]
-        untried = self.untried(others)
-        if not untried.any():
-            raise ParameterError(
-                f"All {len(self._space)} candidates of the space are taken. "
-                "Add elements to it to search on."
-            )
-        # Not from the trial's number: interrupted trials have used up some of those.
-        n_taken = sum(map(holds_candidate, others))
-        random = np.random.default_rng([self._seed, n_taken])
-        n_known = sum(t.state == TrialState.COMPLETE for t in others)
-        if self._strategy is Strategy.RANDOM or (
-            self._strategy is Strategy.GAUSSIAN_PROCESS and n_known < _N_START
-        ):
-            choice = int(random.choice(np.flatnonzero(untried)))
-        elif self._strategy is Strategy.TPE:
-            choice = self._by_tpe(study, trial, untried, random)
-        else:
-            choice = self._by_gaussian_process(study, others, untried, random)
-        return self._space.pool.choices(choice)
+        trials = study.get_trials(deepcopy=False)
+        others = [other for other in trials if other.number != trial.number]
+        (place,) = self._choose(study, others, 1)
+        return self._space.pool.choices(place)
 
     def sample_independent(
         self,
@@ -147,143 +136,94 @@ class CandidateSampler(optuna.samplers.BaseSampler):
             f"{', '.join(self._distributions)}. Ask with distributions(space)."
         )
 
-    def untried(self, trials: Sequence[FrozenTrial]) -> Bool[ndarray, " n_candidates"]:
+    def untried(
+        self, study: optuna.Study, trials: Sequence[FrozenTrial]
+    ) -> Bool[ndarray, " n_candidates"]:
         """(n_candidates,) True where none of the trials holds the candidate."""
-        free = np.ones(len(self._space), dtype=bool)
-        free[[self._index(t) for t in trials if t.params and holds_candidate(t)]] = (
-            False
-        )
-        return free
+        self._record.read(study, trials)
+        return self._record.untried
 
-    def _index(self, trial: FrozenTrial) -> int:
-        return self._space.pool.index_of(trial.params)
+    def _choose(
+        self, study: optuna.Study, trials: Sequence[FrozenTrial], n: int
+    ) -> list[int]:
+        """Places of the next candidates in the pool."""
+        untried = self.untried(study, trials)
+        if untried.sum() < n:
+            raise ParameterError(
+                f"All {len(self._space)} candidates of the space are taken. "
+                "Add elements to it to search on."
+            )
+        record = self._record
+        # Not from the trial's number: interrupted trials have used up some of those.
+        random = np.random.default_rng([self._seed, record.n_taken])
+        knows = record.n_evaluated >= N_START
+        if self._strategy in _SURROGATES and knows:
+            return self._surrogate().choose(record.known(study, ()), n, random)
+        chosen: list[int] = []
+        trials = list(trials)
+        for k in range(n):
+            random = np.random.default_rng([self._seed, record.n_taken + k])
+            if self._strategy in (*_SURROGATES, Strategy.RANDOM):
+                place = int(random.choice(np.flatnonzero(untried)))
+            else:
+                place = self._by_optuna(study, trials, untried, random)
+            untried[place] = False
+            chosen.append(place)
+            running = create_trial(
+                state=TrialState.RUNNING,
+                params=self._space.pool.choices(place),
+                distributions=self._distributions,
+            )
+            running.number = len(trials)
+            trials.append(running)
+        return chosen
 
-    def _by_tpe(
+    def _surrogate(self) -> Chooser:
+        if self._chooser is None:
+            self._chooser = Chooser(
+                features=self._space.features(),
+                neighbors_of=self._space.pool.neighbors_of,
+                by_improvement=self._strategy is Strategy.EXPECTED_IMPROVEMENT,
+            )
+        return self._chooser
+
+    def _by_optuna(
         self,
         study: optuna.Study,
-        trial: FrozenTrial,
+        trials: Sequence[FrozenTrial],
         untried: Bool[ndarray, " n_candidates"],
         random: np.random.Generator,
     ) -> int:
-        tpe = optuna.samplers.TPESampler(seed=int(random.integers(2**31)))
-        wanted: dict[str, str] = {}
-        for _ in range(_TPE_ATTEMPTS):
-            wanted = {
-                label: tpe.sample_independent(study, trial, label, distribution)
-                for label, distribution in self._distributions.items()
-            }
+        """What one of Optuna's samplers wants, or the nearest untried candidate."""
+        sampler = self._optuna(int(random.integers(2**31)))
+        asking = create_trial(state=TrialState.RUNNING)
+        asking.number = len(trials)
+        wanted: dict[str, Any] = {}
+        for _ in range(_ATTEMPTS):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                wanted = sampler.sample_relative(study, asking, self._distributions)
+                for name, distribution in self._distributions.items():
+                    if name not in wanted:
+                        wanted[name] = sampler.sample_independent(
+                            study, asking, name, distribution
+                        )
             choice = self._space.pool.find(wanted)
             if choice is not None and untried[choice]:
                 return choice
+            if self._strategy is not Strategy.TPE:
+                break
         left = np.flatnonzero(untried)
-        shared = [
-            sum(wanted[name] == choice for name, choice in choices.items())
-            for choices in map(self._space.pool.choices, left.tolist())
-        ]
-        return int(random.choice(left[np.array(shared) == max(shared)]))
+        options = self._space.pool.options
+        row = [options[name].index(wanted[name]) for name in options]
+        shared = (self._space.pool.places[left] == np.array(row)).sum(1)
+        return int(random.choice(left[shared == shared.max()]))
 
-    def _by_gaussian_process(
-        self,
-        study: optuna.Study,
-        others: Sequence[FrozenTrial],
-        untried: Bool[ndarray, " n_candidates"],
-        random: np.random.Generator,
-    ) -> int:
-        features = self._describe()
-        complete = [t for t in others if t.state == TrialState.COMPLETE]
-        known = np.array([self._index(t) for t in complete])
-        costs = _costs(study, complete, random)
-        kept = _most_telling(costs, random)
-        known, costs = known[kept], costs[kept]
-        several = len(study.directions) > 1
-        # With several objectives the joined cost differs from proposal to proposal.
-        model = fit_gaussian_process(
-            features[known],
-            costs,
-            length_and_noise=None
-            if several
-            else self._length_and_noise.get(len(complete)),
-        )
-        self._length_and_noise = {len(complete): (model.length, model.noise)}
-        running = [
-            self._index(t) for t in others if t.state == TrialState.RUNNING and t.params
-        ]
-        if running:
-            model = _believe(model, features, known, costs, np.array(running))
-        asked = self._worth_scoring(known, costs, untried, random)
-        mean, deviation = model.predict(features[asked])
-        return int(asked[np.argmin(mean - random.exponential(2.0) * deviation)])
-
-    def _describe(self) -> Float[ndarray, "n_candidates n_features"]:
-        if self._features is None:
-            self._features = self._space.features()
-        return self._features
-
-    def _worth_scoring(
-        self,
-        known: Int[ndarray, " n_known"],
-        costs: Float[ndarray, " n_known"],
-        untried: Bool[ndarray, " n_candidates"],
-        random: np.random.Generator,
-    ) -> Int[ndarray, " n_asked"]:
-        """All that are left; of very many, the best five's neighbors and a sample."""
-        left = np.flatnonzero(untried)
-        if len(left) <= _MOST_SCORED:
-            return left
-        near = [
-            index
-            for best in known[np.argsort(costs)[:5]]
-            for index in self._space.pool.neighbors_of(int(best))
-            if untried[index]
-        ]
-        sample = random.choice(left, _MOST_SCORED // 2, replace=False)
-        return np.unique(np.concatenate([np.array(near, dtype=int), sample]))
-
-
-def _costs(
-    study: optuna.Study, trials: Sequence[FrozenTrial], random: np.random.Generator
-) -> Float[ndarray, " n_trials"]:
-    """(n_trials,) what to minimize, in standard deviations if objectives are joined."""
-    sign = np.array(
-        [
-            1 if d == optuna.study.StudyDirection.MINIMIZE else -1
-            for d in study.directions
-        ]
-    )
-    values = np.array([trial.values for trial in trials]) * sign
-    # A few enormous values would flatten everything else for the surrogate.
-    low, middle = np.percentile(values, [0, 50], axis=0)
-    values = np.minimum(values, middle + 3 * np.maximum(middle - low, 1e-9))
-    if values.shape[1] == 1:
-        return values[:, 0]
-    spread = np.maximum(values.max(0) - values.min(0), 1e-12)
-    weighted = random.dirichlet(np.ones(len(sign))) * (values - values.min(0)) / spread
-    return weighted.max(1) + 0.05 * weighted.sum(1)
-
-
-def _most_telling(
-    costs: Float[ndarray, " n"], random: np.random.Generator
-) -> Int[ndarray, " n_kept"]:
-    """Of very many observations the better half of what a fit can afford, and a sample."""
-    if len(costs) <= _MOST_FITTED:
-        return np.arange(len(costs))
-    order = np.argsort(costs)
-    half = _MOST_FITTED // 2
-    return np.concatenate(
-        [order[:half], random.choice(order[half:], half, replace=False)]
-    )
-
-
-def _believe(
-    model: GaussianProcess,
-    features: Float[ndarray, "n_candidates n_features"],
-    known: Int[ndarray, " n_known"],
-    costs: Float[ndarray, " n_known"],
-    running: Int[ndarray, " n_running"],
-) -> GaussianProcess:
-    mean, _ = model.predict(features[running])
-    return fit_gaussian_process(
-        features[np.concatenate([known, running])],
-        np.concatenate([costs, mean]),
-        length_and_noise=(model.length, model.noise),
-    )
+    def _optuna(self, seed: int) -> optuna.samplers.BaseSampler:
+        if self._strategy is Strategy.TPE:
+            return optuna.samplers.TPESampler(seed=seed)
+        if self._strategy is Strategy.NSGA2:
+            return optuna.samplers.NSGAIISampler(seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.GPSampler(seed=seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from gnndesign.search.objectives import (
     checked_constraints,
     checked_objectives,
 )
+from gnndesign.search.pool import Choice
 from gnndesign.search.provenance import provenance_of
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sampler import CandidateSampler, Strategy
@@ -45,6 +46,7 @@ def search_compositions(
     storage: str | Path | None = None,
     *,
     constraints: Sequence[Constraint] = (),
+    first: Sequence[Mapping[str, Choice]] = (),
     batch_size: int = 16,
     group_size: int | None = None,
     relaxing: Relaxing = RELAXING,
@@ -77,6 +79,7 @@ def search_compositions(
         constraints: what a candidate must keep. Numbers are computed in the order of
             their cost, and a candidate that misses one goes no farther; it is no result,
             but the sampler learns from it.
+        first: candidates to begin with, by their choices, instead of random ones.
         batch_size: candidates on their way at a time.
         group_size: as many are replaced at a time, when they are through; a fourth of
             the batch if not given. A worker of an executor takes so many a call.
@@ -109,6 +112,7 @@ def search_compositions(
         n_trials,
         storage,
         constraints=constraints,
+        first=first,
         batch_size=batch_size,
         group_size=group_size,
         relaxing=relaxing,
@@ -135,6 +139,7 @@ def iterate_search(
     storage: str | Path | None = None,
     *,
     constraints: Sequence[Constraint] = (),
+    first: Sequence[Mapping[str, Choice]] = (),
     batch_size: int = 16,
     group_size: int | None = None,
     relaxing: Relaxing = RELAXING,
@@ -168,12 +173,15 @@ def iterate_search(
         relaxing=relaxing,
     )
     _check_elements(space, potential)
+    for choices in first:
+        space.pool.index_of(choices)
     search = Search(
         assessment=assessment,
         potential=potential,
         n_trials=n_trials,
         batch_size=batch_size,
         group_size=min(group, batch_size),
+        first=tuple(dict(choices) for choices in first),
         executor=executor,
         should_stop=should_stop,
     )

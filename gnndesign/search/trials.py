@@ -118,8 +118,8 @@ class ConstraintColumn:
     name: str
     column: str
     unit: str
-    low: float | None
-    high: float | None
+    low: float | None = None
+    high: float | None = None
 
     @classmethod
     def of(cls, constraint: Constraint) -> ConstraintColumn:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from gnndesign.errors import ParameterError
+from gnndesign.errors import ParameterError, StructureError
 from gnndesign.search.arrangement import compact_supercell, place_apart
 from gnndesign.search.charge_neutrality import ChargeNeutrality
 from gnndesign.search.charges import common_states
@@ -159,7 +159,6 @@ def test_json_and_back():
         ({"n_vacancies": (17,)}, "cannot have 17 left out"),
         ({"vacancy": ""}, "which element's atoms"),
         ({"supercell": (0, 1, 1)}, "three positive repetitions"),
-        ({"host": {"atoms": []}}, "Wanted a host"),
         (
             {"dopants": ("Cd",), "n_dopants": (1,), "filters": [NoToxic()]},
             "None of the 3",
@@ -169,3 +168,15 @@ def test_json_and_back():
 def test_defects_without_meaning_are_refused(options, message):
     with pytest.raises(ParameterError, match=message):
         zirconia(**options)
+
+
+def test_a_host_that_is_no_structure_is_refused():
+    with pytest.raises(StructureError, match="as written by atoms_to_dict"):
+        zirconia(host={"atoms": []})
+
+
+def test_a_neutral_candidate_says_with_which_states():
+    space = zirconia(filters=[ChargeNeutrality()])
+    choices = {"dopant": "Y", "n_dopants": 2, "n_vacancies": 1}
+    candidate = space.candidate(space.pool.index_of(choices))
+    assert dict(candidate.oxidation_states) == {"Zr": 4, "Y": 3, "O": -2}

@@ -6,6 +6,7 @@ from multiprocessing import get_context
 import optuna
 import pytest
 
+from gnndesign.errors import ParameterError
 from gnndesign.properties.equation_of_state import EquationOfState
 from gnndesign.search.evaluate import Assessment
 from gnndesign.search.measures import (
@@ -149,3 +150,19 @@ def test_workers_find_what_one_process_finds(small_space, lennard_jones):
     for formula, (status, values, _) in one.items():
         assert other[formula][0] == status
         assert other[formula][1] == pytest.approx(values)
+
+
+def test_a_search_begins_with_what_it_is_told_to(space, toy):
+    wanted = [
+        {"A": "Ba", "B": "Zr", "X": "O"},
+        {"A": "K", "B": "Mg", "X": "F"},
+        {"A": "La", "B": "Al", "X": "O"},
+    ]
+    result = search_compositions(space, Density(), toy(), 8, first=wanted, batch_size=2)
+    begun = sorted(result.trials, key=lambda trial: trial.number)
+    assert [trial.choices for trial in begun[:3]] == wanted
+    assert len({trial.formula for trial in begun}) == 8
+    with pytest.raises(ParameterError, match="not among the 23"):
+        search_compositions(
+            space, Density(), toy(), 8, first=[{"A": "U", "B": "Zr", "X": "O"}]
+        )
