@@ -100,7 +100,7 @@ class SitesForm(ipw.VBox):
         )
         self.message = Message()
         self.site = ipw.ToggleButtons(
-            description="Click for", style={"button_width": "auto"}
+            style={"button_width": "auto"}, tooltip="Whose elements the table shows"
         )
         self.picker = ElementPicker(potential, self._text, self._clicked)
         self.sites = ipw.VBox()
@@ -129,8 +129,6 @@ class SitesForm(ipw.VBox):
             self.message.say("")
         self.rows = {label: self._row(label, labels) for label in labels}
         self.sites.children = [ipw.HBox(row) for row in self.rows.values()]
-        for box in self.sites.children:
-            box.layout.width = "100%"
         kept = self.site.value
         self.site.options = [(f"Site {label}", label) for label in labels]
         # Buttons have none pressed of their own accord.
@@ -147,12 +145,13 @@ class SitesForm(ipw.VBox):
         )
         text.layout.width = "auto"
         text.layout.flex = "1 1 0"
+        text.layout.min_width = "0"
         others = [(f"same as {other}", other) for other in labels if other != label]
         tie = ipw.Dropdown(
             options=[_OWN, *others],
             tooltip="Own elements, or always the same element as another site",
         )
-        tie.layout.width = "112px"
+        tie.layout.width = "118px"
         text.observe(partial(self._typed, label), "value")
         tie.observe(partial(self._tied, label), "value")
         return text, tie
