@@ -43,7 +43,7 @@ from gnndesign.search.descriptors import describe_compositions
 from gnndesign.search.pool import Pool
 
 SEEDS, BATCH, MOST = 50, 16, 400
-TPE_SEEDS, TPE_MOST = 10, 1600
+TPE_SEEDS, TPE_MOST = 3, 1100
 COLUMNS = ("pool", "sampler", "wanted", "median", "low", "high", "p90", "seeds")
 Row = dict[str, object]
 

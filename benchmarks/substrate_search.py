@@ -27,7 +27,7 @@ from harness import parse_arguments, print_table, write_results
 import gnndesign as gd
 from gnndesign.disk import CACHE_VARIABLE
 from gnndesign.properties.materials_project import known_compound
-from gnndesign.search.notation import measure_from_text
+from gnndesign.search.notation import measure
 from gnndesign.search.objectives import Constraint
 from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.search.space import Candidate
@@ -79,7 +79,7 @@ def _search(
     arguments: argparse.Namespace,
 ) -> int:
     """The search, and what it did not find."""
-    lattice, hull = map(measure_from_text, ("lattice_constant", "energy_above_hull"))
+    lattice, hull = map(measure, ("lattice_constant", "energy_above_hull"))
     low, high = TARGET * (1 - MISMATCH), TARGET * (1 + MISMATCH)
     wishes = {
         "objectives": lattice.near(TARGET),
