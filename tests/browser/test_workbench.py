@@ -113,37 +113,6 @@ def test_a_restarted_kernel_finds_the_running_job_with_its_history(
     desk.expect_state(r"^stopped", within_s=5)
 
 
-def test_a_search_draws_its_trials_and_a_click_opens_a_structure(
-    bench: tuple[Bench, Path], lab: LabServer
-) -> None:
-    desk, _ = bench
-    wait_until_drawn(desk.canvas)
-    silicon = pixels(desk.canvas)
-    desk.turn_to("Search")
-    desk.fill("Site A", "Ca, Sr, Ba")
-    desk.fill("Site B", "Ti, Zr, Sn, Hf")
-    expect(desk.output.get_by_text("12 candidates of 12 combinations.")).to_be_visible()
-    desk.choose("Objective", "Target lattice constant")
-    desk.fill("Target a (Å)", "4.0")
-    desk.fill("Trials", "12")
-    desk.fill("Batch size", "6")
-    desk.press("Run")
-    desk.expect_state(r"^finished · 12 of 12", within_s=200)
-
-    points = desk.plot.locator(".scatterlayer .trace:last-child .points path")
-    expect(points).to_have_count(12, timeout=20 * SECOND)
-    points.nth(3).click(force=True)
-    title = desk.output.locator(".widget-html-content:visible > b", has_text="Trial")
-    expect(title).to_have_text(re.compile(r"Trial \d+: .*O3"), timeout=10 * SECOND)
-    wait_until_changed(desk.canvas, silicon)
-
-    desk.press("Export best ten")
-    expect(desk.output.get_by_text(re.compile(r"Wrote .*best\.csv"))).to_be_visible()
-    folder = lab.folder / "best_candidates"
-    assert len(list(folder.glob("*.cif"))) == 10
-    assert len((folder / "best.csv").read_text().splitlines()) == 11
-
-
 def restart_and_run_all(page: Page) -> None:
     page.click(".lm-MenuBar-item >> text=Kernel")
     page.click(".lm-Menu-itemLabel >> text=/Restart Kernel and Run All Cells/")
