@@ -146,12 +146,14 @@ class SitesForm(ipw.VBox):
         )
         text.layout.width = "auto"
         text.layout.flex = "1 1 0"
+        text.layout.min_width = "0"
         others = [(f"same as {other}", other) for other in labels if other != label]
         tie = ipw.Dropdown(
             options=[_OWN, *others],
             tooltip="Own elements, or always the same element as another site",
         )
-        tie.layout.width = "112px"
+        tie.layout.width = "116px"
+        tie.layout.min_width = "116px"
         text.observe(partial(self._typed, label), "value")
         tie.observe(partial(self._tied, label), "value")
         return text, tie

@@ -29,7 +29,6 @@ def test_a_search_is_clicked_together_run_opened_and_found_again(
     desk.turn_to("Search")
     choose_the_space(desk)
     say_what_is_wanted(desk)
-    page.screenshot(path="/tmp/search_form.png")
     desk.fill("Trials", "12")
     desk.fill("Batch size", "6")
     desk.press("Run")
@@ -41,7 +40,6 @@ def test_a_search_is_clicked_together_run_opened_and_found_again(
     title = desk.output.locator(".widget-html-content:visible > b", has_text="Trial")
     expect(title.first).to_have_text(re.compile(r"Trial \d+.*O3"), timeout=10 * SECOND)
     wait_until_changed(desk.canvas, silicon)
-    page.screenshot(path="/tmp/search_result.png")
 
     desk.press("Export")
     expect(desk.output.get_by_text(re.compile(r"Wrote .*best\.csv"))).to_be_visible()
@@ -79,7 +77,9 @@ def say_what_is_wanted(desk: Bench) -> None:
     number.fill("4.0")
     number.press("Enter")
     desk.press("Add constraint")
-    bound = desk.output.locator(".gnndesign-goal:visible").last
+    rows = desk.output.locator(".gnndesign-goal:visible")
+    expect(rows).to_have_count(2, timeout=10 * SECOND)
+    bound = rows.last
     bound.locator("select").nth(0).select_option("Density")
     most = bound.locator("input:visible").first
     most.fill("7")
