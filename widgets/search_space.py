@@ -138,7 +138,11 @@ class SpaceModel(HasTraits):
             ParameterError: what was typed makes no sense.
         """
         texts = self.filter_texts.get(kind, {})
-        return parameters_from_text(filter_class(kind), texts, f"'{title_of(kind)}'")
+        title = title_of(kind)
+        try:
+            return parameters_from_text(filter_class(kind), texts, f"'{title}'")
+        except ParameterError as error:
+            raise ParameterError(f"Filter '{title}': {error}") from error
 
     def space(self) -> Space:
         """The space as it is typed now.

@@ -130,10 +130,11 @@ class SitesForm(ipw.VBox):
         self.rows = {label: self._row(label, labels) for label in labels}
         self.sites.children = [ipw.HBox(row) for row in self.rows.values()]
         for box in self.sites.children:
-            box.layout.width = "97%"
+            box.layout.width = "100%"
+        kept = self.site.value
         self.site.options = [(f"Site {label}", label) for label in labels]
-        # Options that are given later leave none of them chosen.
-        self.site.value = labels[0] if labels else None
+        # Buttons have none pressed of their own accord.
+        self.site.value = kept if kept in labels else next(iter(labels), None)
         self.site.layout.display = "" if labels else "none"
         self._show()
 

@@ -96,7 +96,7 @@ def test_candidates_are_counted_as_they_are_typed(model, panel, wait_for):
     contains = panel.filters.rows["contains"]
     contains.box.value = True
     assert contains.form.layout.display == ""
-    wait_for(lambda: "contains" in panel.count.value)  # wants elements
+    wait_for(lambda: "Contains" in panel.count.value)  # wants elements
     contains.form.inputs["elements"].value = "Ti, Zr"
     wait_for(lambda: "2 candidates of 6" in panel.count.value)
     assert model.filter("contains").elements == ("Ti", "Zr")
