@@ -104,7 +104,7 @@ def test_the_notebook_of_the_search_runs(
 ):
     names = run(
         "04_",
-        metals='["Sr", "Ba", "Ti", "Zr"]',
+        metals='"Sr Ba Ti Zr"',
         n_trials="8",
         n_checked="1",
         second="None",
