@@ -42,8 +42,8 @@ from gnndesign.search.choosing import Chooser, Known, Observed
 from gnndesign.search.descriptors import describe_compositions
 from gnndesign.search.pool import Pool
 
-SEEDS, BATCH, MOST = 50, 16, 400
-TPE_SEEDS, TPE_MOST = 10, 1600
+SEEDS, BATCH, MOST = 50, 16, 320
+TPE_SEEDS, TPE_MOST = 2, 800
 COLUMNS = ("pool", "sampler", "wanted", "median", "low", "high", "p90", "seeds")
 Row = dict[str, object]
 
@@ -353,7 +353,7 @@ def several_objectives(closed: Closed, seeds: int, most: int) -> list[Row]:
         "random": (seeds, whole),
         "gaussian_process": (seeds, most),
         "expected improvement": (min(seeds, 10), most),
-        "optuna TPE": (min(seeds, 3), most),
+        "optuna TPE": (min(seeds, TPE_SEEDS), most),
     }
     volumes = {
         name: [

@@ -24,8 +24,19 @@ if TYPE_CHECKING:
     from gnndesign.properties.compute import compute
     from gnndesign.properties.equation_of_state import EquationOfState
     from gnndesign.properties.work import Relaxing
-    from gnndesign.search.measures import FormationEnergy, LatticeConstant
+    from gnndesign.search.alloy_space import AlloySpace
+    from gnndesign.search.defect_space import DefectSpace
+    from gnndesign.search.formula_space import FormulaSpace
+    from gnndesign.search.measures import (
+        FormationEnergy,
+        LatticeConstant,
+        PropertyMeasure,
+    )
+    from gnndesign.search.molecule_space import MoleculeSpace
+    from gnndesign.search.notation import measure
+    from gnndesign.search.objectives import Constraint
     from gnndesign.search.prototype_space import PrototypeSpace
+    from gnndesign.search.reality import check_winners
     from gnndesign.search.study import load_search, search_compositions
     from gnndesign.simulation.base import Status
     from gnndesign.simulation.checkpoint import Checkpoints
@@ -62,16 +73,22 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ASEPotential": "potentials.adapters.ase",
+    "AlloySpace": "search.alloy_space",
     "AtomicBatch": "batch",
     "Checkpoints": "simulation.checkpoint",
     "Committee": "potentials.committee",
+    "Constraint": "search.objectives",
     "Dataset": "training.dataset",
+    "DefectSpace": "search.defect_space",
     "EquationOfState": "properties.equation_of_state",
     "FormationEnergy": "search.measures",
+    "FormulaSpace": "search.formula_space",
     "GNNDesignError": "errors",
     "LatticeConstant": "search.measures",
     "Loss": "training.loss",
+    "MoleculeSpace": "search.molecule_space",
     "Observables": "simulation.observables",
+    "PropertyMeasure": "search.measures",
     "PrototypeSpace": "search.prototype_space",
     "Queue": "simulation.packing",
     "Ramp": "simulation.schedule",
@@ -83,6 +100,7 @@ _HOMES = {
     "Training": "training.options",
     "audit": "training.symmetry",
     "build_crystal": "structures.build",
+    "check_winners": "search.reality",
     "compute": "properties.compute",
     "elemental_ground_state": "structures.library",
     "estimate": "simulation.estimate",
@@ -97,6 +115,7 @@ _HOMES = {
     "load_search": "search.study",
     "load_structure": "structures.files",
     "load_structures": "structures.files",
+    "measure": "search.notation",
     "molecular_dynamics": "simulation.dynamics",
     "molecule": "structures.library",
     "new_potential": "potentials.architectures",
@@ -112,16 +131,22 @@ _HOMES = {
 
 __all__ = [
     "ASEPotential",
+    "AlloySpace",
     "AtomicBatch",
     "Checkpoints",
     "Committee",
+    "Constraint",
     "Dataset",
+    "DefectSpace",
     "EquationOfState",
     "FormationEnergy",
+    "FormulaSpace",
     "GNNDesignError",
     "LatticeConstant",
     "Loss",
+    "MoleculeSpace",
     "Observables",
+    "PropertyMeasure",
     "PrototypeSpace",
     "Queue",
     "Ramp",
@@ -133,6 +158,7 @@ __all__ = [
     "Training",
     "audit",
     "build_crystal",
+    "check_winners",
     "compute",
     "elemental_ground_state",
     "estimate",
@@ -147,6 +173,7 @@ __all__ = [
     "load_search",
     "load_structure",
     "load_structures",
+    "measure",
     "molecular_dynamics",
     "molecule",
     "new_potential",

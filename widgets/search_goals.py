@@ -10,7 +10,7 @@ from gnndesign.errors import ParameterError
 from gnndesign.search.measures import MEASURES, QUANTITIES
 from gnndesign.search.notation import (
     constraint_from_dict,
-    measure_from_text,
+    measure,
     measure_to_text,
     objective_from_dict,
 )
@@ -37,7 +37,7 @@ class Wish:
     """An objective or a constraint as it stands in a row.
 
     Attributes:
-        measure: as `measure_from_text` takes it.
+        measure: as `measure` takes it.
         how: one of `GOALS`, or one of `BOUNDS`.
         number: the target, the bound, or the lower end.
         high: the upper end of a window or of bounds.
@@ -52,7 +52,7 @@ class Wish:
     def unit(self) -> str:
         """Of the numbers; empty for a measure that does not exist."""
         try:
-            return measure_from_text(self.measure).unit
+            return measure(self.measure).unit
         except ParameterError:
             return ""
 
@@ -62,14 +62,14 @@ class Wish:
         Raises:
             ParameterError: no such measure, or a window without width.
         """
-        measure = measure_from_text(self.measure)
+        wanted = measure(self.measure)
         goals = {
             "minimize": Minimize,
             "maximize": Maximize,
             "target": lambda: Target(self.number),
             "window": lambda: Window(self.number, self.high),
         }
-        return Objective(measure=measure, goal=goals[self.how]())
+        return Objective(measure=wanted, goal=goals[self.how]())
 
     def constraint(self) -> Constraint:
         """What it bounds.
@@ -77,12 +77,12 @@ class Wish:
         Raises:
             ParameterError: no such measure, or bounds in the wrong order.
         """
-        measure = measure_from_text(self.measure)
+        wanted = measure(self.measure)
         if self.how == "at most":
-            return measure.at_most(self.number)
+            return wanted.at_most(self.number)
         if self.how == "at least":
-            return measure.at_least(self.number)
-        return Constraint(measure=measure, low=self.number, high=self.high)
+            return wanted.at_least(self.number)
+        return Constraint(measure=wanted, low=self.number, high=self.high)
 
 
 def wish_of_objective(data: Mapping[str, Any]) -> Wish:

@@ -151,7 +151,8 @@ class SitesForm(ipw.VBox):
             options=[_OWN, *others],
             tooltip="Own elements, or always the same element as another site",
         )
-        tie.layout.width = "118px"
+        tie.layout.width = "116px"
+        tie.layout.min_width = "116px"
         text.observe(partial(self._typed, label), "value")
         tie.observe(partial(self._tied, label), "value")
         return text, tie

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gnndesign.cli.output import (
     DONE,
@@ -24,6 +27,7 @@ from gnndesign.errors import ParameterError
 if TYPE_CHECKING:
     from gnndesign.search.loop import SearchProgress
     from gnndesign.search.results import SearchResult
+    from gnndesign.search.space import Space
 
 _MEASURES = (
     "formation_energy, lattice_constant (Å), density (g/cm³), price (USD/kg), "
@@ -43,13 +47,26 @@ def add_parser(commands: Commands) -> None:
         "--storage study.db --export best",
         not_reached="no candidate has a value",
     )
-    parser.add_argument("--prototype", required=True, help="such as perovskite or B1")
+    parser.add_argument("--prototype", help="such as perovskite or B1")
     parser.add_argument(
         "--site",
         action="append",
-        required=True,
+        default=[],
         metavar="LABEL=ELEMENTS",
         help="allowed elements of a site, once for each site: A=Sr,Ba,Ca",
+    )
+    parser.add_argument(
+        "--space",
+        type=Path,
+        metavar="FILE",
+        help="instead of a prototype any space, as JSON of its to_dict() has it",
+    )
+    parser.add_argument(
+        "--filter",
+        action="append",
+        default=[],
+        metavar="KIND[:JSON]",
+        help="leave out candidates, such as no_toxic or price:'{\"at_most\": 50}'",
     )
     parser.add_argument(
         "--objective",
@@ -76,7 +93,14 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--strategy",
         default="gaussian_process",
-        choices=("gaussian_process", "tpe", "random"),
+        choices=(
+            "gaussian_process",
+            "expected_improvement",
+            "tpe",
+            "optuna_gp",
+            "nsga2",
+            "random",
+        ),
         help="default: %(default)s",
     )
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
@@ -86,8 +110,15 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--max-steps", type=int, default=300, help="default: 300")
     parser.add_argument(
         "--storage",
-        metavar="FILE",
-        help="SQLite file; the same command with the same file goes on",
+        metavar="FILE|URL",
+        help="SQLite file, or postgresql://USER@HOST/DATABASE; the same command with the "
+        "same storage goes on",
+    )
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="evaluate on Dask workers: tcp://HOST:PORT, local:3, ssh:HOST,HOST or "
+        "slurm:8,queue=NAME",
     )
     parser.add_argument(
         "--export", type=Path, metavar="FOLDER", help="CIF files of the best, best.csv"
@@ -100,26 +131,19 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: Namespace) -> int:
     """Search, then show and export the best."""
-    sites = dict(map(_site, options.site))
-    if len(sites) < len(options.site):
-        raise ParameterError("Give --site once for each site of the prototype.")
-
     from gnndesign.potentials.catalog import load_potential
     from gnndesign.properties.work import Relaxing
     from gnndesign.search.notation import constraint_from_text, objective_from_text
-    from gnndesign.search.prototype_space import PrototypeSpace
     from gnndesign.search.study import search_compositions
 
     wanted = options.objective or ["formation_energy"]
     objectives = list(map(objective_from_text, wanted))
     constraints = list(map(constraint_from_text, options.constraint or []))
-    space = PrototypeSpace(
-        prototype=options.prototype,
-        sites=sites,
-        charge_neutral=not options.any_charge,
-    )
+    space = _space(options)
+    note(f"{len(space)} candidates of {space.n_combinations} combinations.")
     potential = load_potential(options.potential, options.device)
     with (
+        _executor(options.cluster) as executor,
         Interrupt() as interrupt,
         Bar(options.n_trials, "trials", show=options.progress) as bar,
     ):
@@ -138,10 +162,61 @@ def run(options: Namespace) -> int:
             relaxing=Relaxing(max_force=options.max_force, max_steps=options.max_steps),
             strategy=options.strategy,
             seed=options.seed,
+            executor=executor,
             on_progress=show,
             should_stop=interrupt,
         )
     return _report(result, options, interrupted=interrupt())
+
+
+def _space(options: Namespace) -> Space:
+    """From a file, or the sites of a prototype."""
+    from gnndesign.search.space import space_from_dict
+
+    sites = dict(map(_site, options.site))
+    if len(sites) < len(options.site):
+        raise ParameterError("Give --site once for each site of the prototype.")
+    if bool(options.space) == bool(options.prototype):
+        raise ParameterError("Wanted either --prototype with --site, or --space FILE.")
+    filters = list(map(_filter, options.filter))
+    if options.space is None:
+        return space_from_dict(
+            {
+                "kind": "prototype",
+                "prototype": options.prototype,
+                "sites": sites,
+                "charge_neutral": not options.any_charge,
+                "filters": filters,
+            }
+        )
+    try:
+        data = json.loads(options.space.read_text("utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ParameterError(
+            f"Wanted the JSON of a space in {options.space}: {error}."
+        ) from error
+    return space_from_dict({**data, "filters": [*data.get("filters", []), *filters]})
+
+
+def _filter(text: str) -> dict[str, Any]:
+    """What `filter_from_dict` takes, of KIND or KIND:JSON."""
+    kind, colon, given = text.partition(":")
+    try:
+        parameters = json.loads(given) if colon else {}
+    except json.JSONDecodeError as error:
+        raise ParameterError(
+            f"Wanted --filter KIND or KIND:JSON, got '{text}': {error}."
+        ) from error
+    return {"kind": kind, **parameters}
+
+
+def _executor(cluster: str | None) -> AbstractContextManager[Executor | None]:
+    """The workers of a cluster, or none."""
+    if cluster is None:
+        return nullcontext()
+    from gnndesign.jobs.cluster import connect
+
+    return connect(cluster)
 
 
 def _report(result: SearchResult, options: Namespace, *, interrupted: bool) -> int:

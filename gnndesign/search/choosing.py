@@ -32,7 +32,7 @@ MOST_FITTED = 600
 _N_SAMPLED = 4000
 _N_BEST = 10
 _REFIT = 1.15
-"""The kernel is chosen anew when there are so many times as many observations."""
+"""The kernel is chosen anew when there are about so many times as many observations."""
 
 _LEAST_PROBABILITY = 1e-9
 
@@ -189,10 +189,13 @@ class Chooser:
         # Standardized like the values, of which earlier ones have a noise of their own.
         noise = tuple(variance / scale**2 for variance in observed.other_noise)
         points = self.features[places]
+        # Of the first so many, so that it does not matter when the search was begun.
+        n_fitted = _fitted(len(observed.values))
         n_before, kernel = self._kernels.get(name, (0, None))
-        if kernel is None or len(values) >= _REFIT * n_before:
-            kernel = fit_kernel(points, standard, sources, noise)
-            self._kernels[name] = (len(values), kernel)
+        if kernel is None or n_fitted != n_before:
+            few = slice(min(n_fitted, len(values)))
+            kernel = fit_kernel(points[few], standard[few], sources[few], noise)
+            self._kernels[name] = (n_fitted, kernel)
         belief = Belief(kernel, self.features[asked])
         belief.observe(points, sources)
         if len(pending):
@@ -268,6 +271,14 @@ def _improvement(
         worst,
         random,
     )
+
+
+def _fitted(n: int) -> int:
+    """How many of n observations the kernel is chosen by."""
+    fitted = 2.0
+    while fitted * _REFIT + 1.0 <= n:
+        fitted = fitted * _REFIT + 1.0
+    return int(fitted)
 
 
 def _most_telling(

@@ -36,4 +36,6 @@ def composition_features(
     amounts = ingredients.compositions(places)
     fractions = amounts / np.maximum(amounts.sum(1, keepdims=True), 1e-12)
     described = describe_compositions(ingredients.elements, amounts)
-    return np.concatenate([standardized(fractions), described], axis=1)
+    return np.concatenate(
+        [standardized(fractions), described], axis=1, dtype=np.float32
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from gnndesign.errors import CheckpointError
 from gnndesign.potentials.base import Potential
@@ -112,7 +112,7 @@ class Search:
         evaluations = evaluations_of(
             self.assessment, self.potential, references, self.executor
         )
-        going: dict[int, optuna.Trial] = {}
+        going: dict[int, FrozenTrial] = {}
         try:
             while not self._wants_stop():
                 asked = self._ask(store, sampler, len(going))
@@ -124,7 +124,7 @@ class Search:
                     return
                 outcomes = evaluations.completed(self.should_stop)
                 for number, outcome in outcomes.items():
-                    tell(store.study, going[number], outcome)
+                    tell(store, number, outcome)
                     del going[number]
                 if outcomes:
                     yield self._progress(store.study, tuple(outcomes), "")
@@ -138,15 +138,15 @@ class Search:
 
     def _ask(
         self, store: StudyStore, sampler: CandidateSampler, n_going: int
-    ) -> dict[int, optuna.Trial]:
+    ) -> dict[int, FrozenTrial]:
         """Fill the batch; not for one or two, since few together are slow."""
         n_free = self.batch_size - n_going
         if n_going and n_free < self.group_size:
             return {}
-        asked: dict[int, optuna.Trial] = {}
+        asked: dict[int, FrozenTrial] = {}
         with store.exclusively():
             while len(asked) < n_free and (left := store.adopt_abandoned()):
-                asked[left.number] = store.trial(left.number)
+                asked[left.number] = left
             trials = store.study.get_trials(deepcopy=False)
             n_taken = sum(map(holds_candidate, trials))
             untried = sampler.untried(store.study, trials)
@@ -163,18 +163,15 @@ class Search:
 
     def _begin(
         self, store: StudyStore, wanted: Sequence[Mapping[str, Choice]]
-    ) -> dict[int, optuna.Trial]:
+    ) -> dict[int, FrozenTrial]:
         """Trials of these choices, by their numbers."""
         space = self.assessment.space
-        begun: dict[int, optuna.Trial] = {}
-        for choices in wanted:
-            candidate = space.candidate(space.pool.index_of(choices))
-            attributes = {"formula": candidate.formula}
-            trial = store.begin(choices, distributions(space), attributes)
-            begun[trial.number] = trial
-        return begun
+        places = map(space.pool.index_of, wanted)
+        attributes = [{"formula": space.candidate(place).formula} for place in places]
+        begun = store.begin(wanted, distributions(space), attributes)
+        return {trial.number: trial for trial in begun}
 
-    def _candidate(self, trial: optuna.Trial) -> Candidate:
+    def _candidate(self, trial: FrozenTrial) -> Candidate:
         space = self.assessment.space
         return space.candidate(space.pool.index_of(trial.params))
 
@@ -267,24 +264,26 @@ def _check_definition(study: optuna.Study, definition: Mapping[str, Any]) -> Non
             )
 
 
-def tell(study: optuna.Study, trial: optuna.Trial, outcome: Outcome) -> None:
+def tell(store: StudyStore, number: int, outcome: Outcome) -> None:
     """Write down what became of a trial, and end it.
 
     One that was pruned or has failed keeps the constraints and numbers it got to.
     """
-    trial.set_user_attr("outcome", outcome.to_dict())
+    attributes: dict[str, Any] = {"outcome": outcome.to_dict()}
     if outcome.goals:
-        trial.set_user_attr(MEASURES, dict(outcome.goals))
+        attributes[MEASURES] = dict(outcome.goals)
     if outcome.bounded:
-        trial.set_user_attr(BOUNDED, dict(outcome.bounded))
-    for name, violation in outcome.constraints.items():
-        trial.set_constraint(name, violation)
-    if outcome.values is not None:
-        study.tell(trial, list(outcome.values))
-        return
-    trial.set_user_attr("reason", outcome.message)
+        attributes[BOUNDED] = dict(outcome.bounded)
+    if outcome.values is None:
+        attributes["reason"] = outcome.message
     pruned = outcome.status is TrialStatus.PRUNED
-    study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
+    store.tell(
+        number,
+        outcome.values,
+        attributes,
+        constraints=outcome.constraints,
+        state=TrialState.PRUNED if pruned else TrialState.FAIL,
+    )
 
 
 def finished_trials(

@@ -31,7 +31,7 @@ from gnndesign.search.objectives import (
 )
 
 
-def measure_from_text(text: str) -> Measure:
+def measure(text: str) -> Measure:
     """A measure by its name.
 
     Args:
@@ -146,15 +146,15 @@ def objective_from_text(text: str) -> Objective:
         ParameterError: it is none.
     """
     name, _, wanted = text.partition("=")
-    measure = measure_from_text(name.strip())
+    found = measure(name.strip())
     low, dots, high = wanted.strip().partition("..")
     if wanted.strip() in ("", "min"):
-        return measure.minimized()
+        return found.minimized()
     if wanted.strip() == "max":
-        return measure.maximized()
+        return found.maximized()
     if dots:
-        return measure.within(_number(low, text), _number(high, text))
-    return measure.near(_number(low, text))
+        return found.within(_number(low, text), _number(high, text))
+    return found.near(_number(low, text))
 
 
 def constraint_from_text(text: str) -> Constraint:
@@ -167,10 +167,10 @@ def constraint_from_text(text: str) -> Constraint:
         ParameterError: it is none.
     """
     for sign in ("<=", ">="):
-        name, found, number = text.partition(sign)
-        if found:
-            measure, bound = measure_from_text(name.strip()), _number(number, text)
-            return measure.at_most(bound) if sign == "<=" else measure.at_least(bound)
+        name, there, number = text.partition(sign)
+        if there:
+            one, bound = measure(name.strip()), _number(number, text)
+            return one.at_most(bound) if sign == "<=" else one.at_least(bound)
     raise ParameterError(f"Wanted MEASURE<=NUMBER or MEASURE>=NUMBER, got '{text}'.")
 
 

@@ -89,7 +89,8 @@ class Record:
     @property
     def n_evaluated(self) -> int:
         """Number of trials with numbers to learn from."""
-        return sum(bool(e.values or e.measures) for e in self._finished.values())
+        entries = self._finished.values()
+        return sum(bool(e.values or e.measures or e.constraints) for e in entries)
 
     @property
     def untried(self) -> Bool[ndarray, " n_candidates"]:

@@ -7,7 +7,6 @@ no trial of the study holds, whatever process asked for it.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
@@ -17,9 +16,10 @@ import optuna
 from jaxtyping import Bool
 from numpy import ndarray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial
 
 from gnndesign.errors import ParameterError
+from gnndesign.search.baselines import ask_optuna
 from gnndesign.search.choosing import Chooser
 from gnndesign.search.pool import Choice
 from gnndesign.search.record import Record
@@ -27,8 +27,6 @@ from gnndesign.search.space import Space
 
 N_START = 10
 """Random candidates before a surrogate is asked."""
-
-_ATTEMPTS = 8
 
 
 class Strategy(StrEnum):
@@ -159,23 +157,17 @@ class CandidateSampler(optuna.samplers.BaseSampler):
         knows = record.n_evaluated >= N_START
         if self._strategy in _SURROGATES and knows:
             return self._surrogate().choose(record.known(study, ()), n, random)
+        if self._strategy in (*_SURROGATES, Strategy.RANDOM):
+            return self._by_chance(untried, n)
+        return self._by_optuna(study, trials, untried, n, random)
+
+    def _by_chance(self, untried: Bool[ndarray, " n_candidates"], n: int) -> list[int]:
+        """Each from a seed of its own: the same ones, however many are asked at a time."""
         chosen: list[int] = []
-        trials = list(trials)
         for k in range(n):
-            random = np.random.default_rng([self._seed, record.n_taken + k])
-            if self._strategy in (*_SURROGATES, Strategy.RANDOM):
-                place = int(random.choice(np.flatnonzero(untried)))
-            else:
-                place = self._by_optuna(study, trials, untried, random)
-            untried[place] = False
-            chosen.append(place)
-            running = create_trial(
-                state=TrialState.RUNNING,
-                params=self._space.pool.choices(place),
-                distributions=self._distributions,
-            )
-            running.number = len(trials)
-            trials.append(running)
+            random = np.random.default_rng([self._seed, self._record.n_taken + k])
+            chosen.append(int(random.choice(np.flatnonzero(untried))))
+            untried[chosen[-1]] = False
         return chosen
 
     def _surrogate(self) -> Chooser:
@@ -192,38 +184,27 @@ class CandidateSampler(optuna.samplers.BaseSampler):
         study: optuna.Study,
         trials: Sequence[FrozenTrial],
         untried: Bool[ndarray, " n_candidates"],
+        n: int,
         random: np.random.Generator,
-    ) -> int:
-        """What one of Optuna's samplers wants, or the nearest untried candidate."""
-        sampler = self._optuna(int(random.integers(2**31)))
-        asking = create_trial(state=TrialState.RUNNING)
-        asking.number = len(trials)
-        wanted: dict[str, Any] = {}
-        for _ in range(_ATTEMPTS):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                wanted = sampler.sample_relative(study, asking, self._distributions)
-                for name, distribution in self._distributions.items():
-                    if name not in wanted:
-                        wanted[name] = sampler.sample_independent(
-                            study, asking, name, distribution
-                        )
-            choice = self._space.pool.find(wanted)
-            if choice is not None and untried[choice]:
-                return choice
-            if self._strategy is not Strategy.TPE:
-                break
-        left = np.flatnonzero(untried)
-        options = self._space.pool.options
-        row = [options[name].index(wanted[name]) for name in options]
-        shared = (self._space.pool.places[left] == np.array(row)).sum(1)
-        return int(random.choice(left[shared == shared.max()]))
-
-    def _optuna(self, seed: int) -> optuna.samplers.BaseSampler:
-        if self._strategy is Strategy.TPE:
-            return optuna.samplers.TPESampler(seed=seed)
-        if self._strategy is Strategy.NSGA2:
-            return optuna.samplers.NSGAIISampler(seed=seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.GPSampler(seed=seed)
+    ) -> list[int]:
+        """What one of Optuna's samplers wants, or the nearest untried candidates."""
+        pool = self._space.pool
+        wished = ask_optuna(
+            self._strategy,
+            int(random.integers(2**31)),
+            self._distributions,
+            study.directions,
+            trials,
+            n,
+        )
+        chosen: list[int] = []
+        for wanted in wished:
+            place = pool.find(wanted)
+            if place is None or not untried[place]:
+                left = np.flatnonzero(untried)
+                row = [pool.options[name].index(wanted[name]) for name in pool.options]
+                shared = (pool.places[left] == np.array(row)).sum(1)
+                place = int(random.choice(left[shared == shared.max()]))
+            untried[place] = False
+            chosen.append(place)
+        return chosen

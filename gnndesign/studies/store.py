@@ -61,27 +61,70 @@ class StudyStore:
 
     def begin(
         self,
-        parameters: Mapping[str, Any],
+        wanted: Sequence[Mapping[str, Any]],
         distributions: Mapping[str, BaseDistribution],
-        attributes: Mapping[str, Any],
-    ) -> optuna.Trial:
-        """A new trial of given parameters that belongs to this process.
+        attributes: Sequence[Mapping[str, Any]],
+    ) -> list[FrozenTrial]:
+        """New trials of given parameters that belong to this process.
 
-        It is written at once: nobody sees it without all of its parameters and user
+        Each is written at once: nobody sees it without all of its parameters and user
         attributes. Call it within `exclusively`.
-        """
-        new = create_trial(
-            state=TrialState.RUNNING,
-            params=dict(parameters),
-            distributions=dict(distributions),
-            user_attrs={**attributes, "owner": self._own()},
-        )
-        trial_id = self._storage.create_new_trial(self._study_id, new)
-        return optuna.Trial(self.study, trial_id)
 
-    def trial(self, number: int) -> optuna.Trial:
-        """A running trial, to write to."""
-        return optuna.Trial(self.study, self._trial_id(number))
+        Args:
+            wanted: parameters of each trial.
+            distributions: of the parameters.
+            attributes: user attributes of each trial.
+        """
+        if not wanted:
+            return []
+        owner = self._own()
+        for parameters, described in zip(wanted, attributes, strict=True):
+            new = create_trial(
+                state=TrialState.RUNNING,
+                params=dict(parameters),
+                distributions=dict(distributions),
+                user_attrs={**described, "owner": owner},
+            )
+            self._storage.create_new_trial(self._study_id, new)
+        # Nobody else begins any meanwhile.
+        return self.study.get_trials(deepcopy=False)[-len(wanted) :]
+
+    def tell(
+        self,
+        number: int,
+        values: Sequence[float] | None,
+        attributes: Mapping[str, Any],
+        *,
+        constraints: Mapping[str, float] | None = None,
+        state: TrialState = TrialState.FAIL,
+    ) -> bool:
+        """End a trial of this process; quicker than Optuna's `tell`, which reads it twice.
+
+        Args:
+            number: of the trial.
+            values: one an objective, none of them NaN; None without a result.
+            attributes: further user attributes.
+            constraints: Optuna's, by name; zero or less is feasible.
+            state: of a trial without a result.
+
+        Returns:
+            False where the trial has ended before, and nothing was written: the server
+            took this process for dead and another one has taken its trial.
+        """
+        trial_id = self._trial_id(number)
+        try:
+            for name, value in attributes.items():
+                self._storage.set_trial_user_attr(trial_id, name, value)
+            if constraints:
+                trial = optuna.Trial(self.study, trial_id)
+                for name, violation in constraints.items():
+                    trial.set_constraint(name, violation)
+            if values is not None:
+                state = TrialState.COMPLETE
+            self._storage.set_trial_state_values(trial_id, state, values)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return False
+        return True
 
     def _own(self) -> str:
         """The name of this process, whose lock is held from now on."""

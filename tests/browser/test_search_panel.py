@@ -109,10 +109,6 @@ def test_elements_are_clicked_searched_and_what_is_found_is_looked_at(
 
     open_what_is_found(desk, silicon)
     look_at_the_figures(desk)
-    page.set_viewport_size({"width": 1200, "height": 2700})
-    page.wait_for_timeout(1500)
-    page.screenshot(path="artifacts/tall.png")
-    page.set_viewport_size({"width": 1200, "height": 1200})
     desk.fill("Folder", "winners")
     desk.press("Export")
     expect(desk.output.get_by_text(re.compile(r"Wrote .*best\.csv"))).to_be_visible()

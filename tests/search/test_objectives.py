@@ -22,7 +22,7 @@ from gnndesign.search.measures import (
 from gnndesign.search.notation import (
     constraint_from_dict,
     constraint_from_text,
-    measure_from_text,
+    measure,
     objective_from_dict,
     objective_from_text,
 )
@@ -184,7 +184,7 @@ def test_objectives_survive_json(objective):
 def test_objectives_are_written_as_text(text, goal):
     objective = objective_from_text(text)
     assert objective.goal == goal
-    assert measure_from_text(text.partition("=")[0]) == objective.measure
+    assert measure(text.partition("=")[0]) == objective.measure
 
 
 def test_constraints_are_written_as_text():

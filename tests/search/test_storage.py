@@ -31,9 +31,10 @@ from gnndesign.studies import open_study
 with open_study(sys.argv[1], "study", optuna.samplers.RandomSampler(), ["minimize"], {"a": 1}) as store:
     for _ in range(int(sys.argv[2])):
         with store.exclusively():
-            trial = store.begin({"x": "a"}, {"x": CategoricalDistribution(["a", "b", "c"])}, {})
+            choices = {"x": CategoricalDistribution(["a", "b", "c"])}
+            (trial,) = store.begin([{"x": "a"}], choices, [{}])
         if sys.argv[3] == "tell":
-            store.study.tell(trial, 1.0)
+            store.tell(trial.number, [1.0], {})
     print("asked", flush=True)
     if sys.argv[3] == "wait":
         time.sleep(600)
@@ -78,19 +79,23 @@ def opened(storage, **attributes):
 
 def begun(store, letter="a", **attributes):
     with store.exclusively():
-        return store.begin({"x": letter}, LETTERS, attributes)
+        (trial,) = store.begin([{"x": letter}], LETTERS, [attributes])
+    return trial
 
 
 def test_a_study_is_there_when_it_is_opened_again(storage):
     with opened(storage, about="perovskites") as store:
-        store.study.tell(begun(store, "b", formula="B"), 2.5)
-        store.study.tell(begun(store, "c"), state=TrialState.FAIL)
+        store.tell(begun(store, "b", formula="B").number, [2.5], {"n": 1})
+        store.tell(begun(store, "c").number, None, {"reason": "it broke"})
     with open_existing_study(storage, None) as store:
         assert store.study.study_name == "study"
         assert store.study.user_attrs == {"about": "perovskites"}
         first, second = store.study.get_trials()
         assert (first.params, first.value) == ({"x": "b"}, 2.5)
         assert first.user_attrs["formula"] == "B"
+        assert first.user_attrs["n"] == 1
+        assert first.datetime_complete >= first.datetime_start
+        assert second.user_attrs["reason"] == "it broke"
         assert second.state is TrialState.FAIL
     with opened(storage, about="something else") as store:
         assert store.study.user_attrs == {"about": "perovskites"}
@@ -200,6 +205,39 @@ def test_studies_of_one_server_do_not_wait_for_each_other(postgresql):
             thread.join()
 
 
+def test_a_trial_that_was_taken_away_is_not_told_twice(storage):
+    with opened(storage) as slow, opened(storage) as other:
+        trial = begun(slow)
+        other.tell(trial.number, None, {"reason": "interrupted"})
+        assert not slow.tell(trial.number, [1.0], {"outcome": "late"})
+        (seen,) = other.study.get_trials()
+        assert seen.state is TrialState.FAIL
+        assert "outcome" not in seen.user_attrs
+
+
+def test_constraints_are_optunas(storage):
+    with opened(storage) as store:
+        missed, kept = begun(store, "a"), begun(store, "b")
+        pruned = TrialState.PRUNED
+        bound = {"price": 2.0}
+        store.tell(missed.number, None, {}, constraints=bound, state=pruned)
+        store.tell(kept.number, [5.0], {}, constraints={"price": -1.0})
+        first, second = store.study.get_trials()
+        assert (first.state, first.constraints) == (pruned, {"price": 2.0})
+        assert second.constraints == {"price": -1.0}
+        assert store.study.best_trial.number == kept.number
+
+
+def test_several_trials_begin_together_in_their_order(storage):
+    with opened(storage) as store, store.exclusively():
+        attributes = [{"place": place} for place in range(3)]
+        trials = store.begin([{"x": x} for x in "cab"], LETTERS, attributes)
+        assert [trial.number for trial in trials] == [0, 1, 2]
+        assert [trial.params["x"] for trial in trials] == ["c", "a", "b"]
+        assert [trial.user_attrs["place"] for trial in trials] == [0, 1, 2]
+        assert store.begin([], LETTERS, []) == []
+
+
 def test_a_lost_connection_is_made_again_with_its_locks(postgresql):
     def end_connections():
         with psycopg.connect(postgresql.replace("+psycopg", "")) as connection:
@@ -213,7 +251,7 @@ def test_a_lost_connection_is_made_again_with_its_locks(postgresql):
         end_connections()
         with store.exclusively():
             assert store.take_back_abandoned() == []
-        store.study.tell(trial, 1.0)
+        assert store.tell(trial.number, [1.0], {})
         end_connections()
         assert begun(store).number == 1
         with opened(postgresql) as other, other.exclusively():

@@ -11,7 +11,7 @@ from gnndesign.jobs.spec import JobSpec
 from gnndesign.jobs.store import JobStore
 from gnndesign.properties.work import Relaxing
 from gnndesign.search.measures import Density, FormationEnergy, LatticeConstant
-from gnndesign.search.notation import measure_from_text, measure_to_text
+from gnndesign.search.notation import measure, measure_to_text
 from gnndesign.search.objectives import Constraint, Stage
 from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.search.study import RELAXING
@@ -70,7 +70,7 @@ def test_a_row_that_is_read_back_is_the_same(name, how):
     ],
 )
 def test_a_measure_has_a_text(text):
-    assert measure_to_text(measure_from_text(text)) == text
+    assert measure_to_text(measure(text)) == text
 
 
 def test_rows_are_added_changed_and_taken_away(model):
@@ -229,10 +229,10 @@ def test_the_time_is_estimated_by_the_dearest_thing_wanted(wait_for, model):
         given = {"n_trials": 10, "batch_size": 4} | options
         return estimate_search(space, measures, "lennard-jones", None, **given)
 
-    assert "compositions alone" in said(measure_from_text("price"))
+    assert "compositions alone" in said(measure("price"))
     relaxed = said(FormationEnergy())
     assert "for 2 candidates of 1 atoms" in relaxed
-    late = measure_from_text("phonons.min_frequency_THz")
+    late = measure("phonons.min_frequency_THz")
     assert late.stage is Stage.PHONONS
     assert relaxed != said(late)
     model.n_trials = 3
