@@ -11,7 +11,8 @@ import ipywidgets as ipw
 from gnndesign.properties.fields import fields_of
 from gnndesign.search.filters import FILTER_KINDS, filter_class
 from gnndesign_widgets.parameter_form import ParameterForm
-from gnndesign_widgets.search_space import SpaceModel, title_of
+from gnndesign_widgets.search_space import SpaceModel
+from gnndesign_widgets.space_kinds import title_of
 
 _LEFT_TO_SCRIPTS = {"a", "b", "x"}
 """Which site is which in a prototype whose sites have other names."""

@@ -68,7 +68,7 @@ class GoalRow(ipw.VBox):
             each.observe(self._typed, "value")
         self.show(wish)
 
-    def close_all(self) -> None:
+    def let_go(self) -> None:
         """Let go of everything in it; a page that is opened again need not restore it."""
         line, other, numbers = self.children
         for each in (*line.children, *numbers.children, line, other, numbers):
@@ -159,7 +159,7 @@ class GoalRows(ipw.VBox):
             ]
             self._box.children = self.rows
             for row in gone:
-                row.close_all()
+                row.let_go()
         for row, wish in zip(self.rows, wishes, strict=True):
             row.show(wish)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from traitlets import Dict, HasTraits, Instance, Int, Tuple, Unicode, observe
 
 from gnndesign.errors import GNNDesignError, JobError
 from gnndesign.jobs.spec import JobKind, JobSpec
-from gnndesign.properties.fields import fields_of
+from gnndesign.properties.fields import changed_texts, fields_of
 from gnndesign.properties.from_text import parameters_from_text
 from gnndesign.properties.plain import from_plain, to_plain
 from gnndesign.properties.work import Relaxing
@@ -25,6 +26,7 @@ from gnndesign_widgets.figures import Figures
 from gnndesign_widgets.jobs import JobModel
 from gnndesign_widgets.latest import Latest
 from gnndesign_widgets.potential import PotentialModel
+from gnndesign_widgets.search_checks import ChecksModel
 from gnndesign_widgets.search_estimate import Pace, estimate_search
 from gnndesign_widgets.search_goals import (
     Wish,
@@ -32,7 +34,7 @@ from gnndesign_widgets.search_goals import (
     wish_of_objective,
 )
 from gnndesign_widgets.search_space import SpaceModel
-from gnndesign_widgets.search_stage import search_builds
+from gnndesign_widgets.search_stage import leading, search_builds
 from gnndesign_widgets.structure import StructureModel
 
 _PAUSE = 10
@@ -55,6 +57,7 @@ class SearchModel(HasTraits):
         relaxing: what was typed into the form of `Relaxing`, by name of the field.
         estimate: how long it would take, or still takes.
         job: the job that is followed.
+        checks: the reality check of the winners.
         result: what it has found; None before the first trial.
         picked: number of the trial that was clicked on; -1 for none.
         problem: why the forms do not show the job that is followed; empty otherwise.
@@ -83,6 +86,7 @@ class SearchModel(HasTraits):
         self._due = 0.0
         self._shown = -1
         self.space = SpaceModel()
+        self.checks = ChecksModel(potential)
         self.figures = Figures(title=_TITLE)
         self.job = JobModel(JobKind.SEARCH)
         self._estimating = Latest(self._estimated, self._take_estimate)
@@ -140,6 +144,17 @@ class SearchModel(HasTraits):
             )
         )
 
+    def start_check(self, n: int) -> None:
+        """Submit a reality check of the n best.
+
+        Raises:
+            GNNDesignError: nothing has been found yet.
+        """
+        if self.result is None:
+            raise JobError("There is no winner to check yet.")
+        winners = [trial for _, trial in leading(self.result, n)]
+        self.checks.start(winners, self.result.potential)
+
     def picked_trial(self) -> Trial | None:
         """The trial that was clicked on."""
         for trial in () if self.result is None else self.result.trials:
@@ -180,6 +195,7 @@ class SearchModel(HasTraits):
         """Follow another job: nothing of the last one stays."""
         self.picked, self.result, self.problem = -1, None, ""
         self._pace, self._due = Pace(), 0.0
+        self.checks.follow(self.job.job_id)
         store = self.job.store
         if store is None:
             self._offer()
@@ -206,13 +222,8 @@ class SearchModel(HasTraits):
             self.strategy = str(Strategy(parameters.get("strategy", self.strategy)))
             self.seed = parameters.get("seed", self.seed)
             if "relaxing" in parameters:
-                given = from_plain(parameters["relaxing"])
-                texts = {
-                    each.name: each.text_of(getattr(given, each.name))
-                    for each in fields_of(Relaxing, RELAXING)
-                    if getattr(given, each.name) != each.default
-                }
-                self.relaxing = texts
+                given = asdict(from_plain(parameters["relaxing"]))
+                self.relaxing = changed_texts(fields_of(Relaxing, RELAXING), given)
 
     def _read(self, _change: object = None) -> None:
         """Read the study, unless that was done a moment ago."""

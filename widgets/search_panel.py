@@ -23,8 +23,9 @@ from gnndesign_widgets.goal_rows import GoalRows
 from gnndesign_widgets.parameter_form import ParameterForm
 from gnndesign_widgets.row_table import RowTable
 from gnndesign_widgets.search import SearchModel
+from gnndesign_widgets.search_checks import ChecksPanel
 from gnndesign_widgets.search_goals import BOUNDS, GOALS, Wish
-from gnndesign_widgets.search_stage import best_columns, best_row, trial_html
+from gnndesign_widgets.search_stage import best_columns, best_row, leading, trial_html
 from gnndesign_widgets.space_panel import SpacePanel
 
 _N_BEST = 10
@@ -67,6 +68,11 @@ class SearchPanel(ipw.VBox):
         self.best = RowTable([])
         self.details = ipw.HTML()
         self.message = Message()
+        self.checks = ChecksPanel(
+            model.checks, lambda: model.start_check(self.n_best.value)
+        )
+        checks = ipw.Accordion([self.checks], titles=["Check winners"])
+        checks.selected_index = None
         super().__init__(
             [
                 self.space,
@@ -82,8 +88,10 @@ class SearchPanel(ipw.VBox):
                 self.details,
                 *self._result_buttons(),
                 self.message,
+                checks,
             ]
         )
+        model.checks.observe(self._show_best, "found")
         model.observe(self._show_relaxing, "relaxing")
         model.observe(self._show_estimate, "estimate")
         model.observe(self._show_problem, "problem")
@@ -150,12 +158,14 @@ class SearchPanel(ipw.VBox):
 
     def _show_best(self, _change: object = None) -> None:
         result = self._model.result
-        best = () if result is None else result.best(_N_BEST)
-        self._numbers = [trial.number for trial in best]
+        best = [] if result is None else leading(result, _N_BEST)
+        found = self._model.checks.found
+        self._numbers = [trial.number for _, trial in best]
         if result is not None:
             self.best.columns = best_columns(result)
             self.best.rows = [
-                best_row(rank, trial, result) for rank, trial in enumerate(best, 1)
+                best_row(place, trial, result, found.get(trial.number))
+                for place, trial in best
             ]
         else:
             self.best.rows = []
@@ -169,7 +179,8 @@ class SearchPanel(ipw.VBox):
             return
         in_table = trial.number in self._numbers
         self.best.picked = self._numbers.index(trial.number) if in_table else -1
-        self.details.value = trial_html(trial, result, model.potential.card)
+        check = model.checks.found.get(trial.number)
+        self.details.value = trial_html(trial, result, model.potential.card, check)
 
     def _pick(self, change: dict[str, Any]) -> None:
         if 0 <= change["new"] < len(self._numbers):

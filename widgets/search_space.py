@@ -10,33 +10,23 @@ from typing import Any, cast
 from traitlets import Dict, HasTraits, Instance, Unicode, observe
 
 from gnndesign.errors import GNNDesignError, ParameterError
-from gnndesign.properties.fields import Field, FieldKind, fields_of
+from gnndesign.properties.fields import changed_texts, fields_of
 from gnndesign.properties.from_text import parameters_from_text, values_from_text
 from gnndesign.search.filters import FILTER_KINDS, Filter, filter_class
 from gnndesign.search.sites import site_labels
-from gnndesign.search.space import Space, space_class, space_from_dict, space_kinds
+from gnndesign.search.space import Space, space_from_dict, space_kinds
 from gnndesign_widgets.latest import Latest
+from gnndesign_widgets.space_kinds import (
+    JSON,
+    PROTOTYPE,
+    entries,
+    space_fields,
+    takes_filters,
+    title_of,
+)
 
-PROTOTYPE = "prototype"
-JSON = "json"
-"""The kind that is typed as a whole."""
-
-_TITLES = {
-    PROTOTYPE: "Sites of a prototype",
-    "alloy": "Alloy on a lattice",
-    "defect": "Dopants and vacancies",
-    "formula": "Free formulas",
-    "molecule": "Molecules",
-    JSON: "Any (JSON)",
-    "hume_rothery": "Hume-Rothery rules",
-    "no_radioactive": "No radioactive elements",
-    "no_toxic": "No toxic elements",
-}
 _EXAMPLES = {"A": "Ca, Sr, Ba, K, Na", "B": "Ti, Zr, Sn, Nb", "X": "O"}
 _NEUTRAL = "charge_neutrality"
-_ELEMENTS = ("elements", "symbols")
-_NOT_TYPED = ("filters", "charge_neutral", "oxidation_states")
-"""Parameters of spaces that are filters, which have a form of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +113,7 @@ class SpaceModel(HasTraits):
     @property
     def takes_filters(self) -> bool:
         """Whether filters mean something to this kind of space."""
-        return self.kind == PROTOTYPE or (
-            self.kind != JSON and "filters" in _names(space_class(self.kind))
-        )
+        return takes_filters(self.kind)
 
     def tick(self, kind: str, *, on: bool) -> None:
         """Apply a filter, or do without."""
@@ -177,12 +165,11 @@ class SpaceModel(HasTraits):
             self._refill_filters(kind, data)
             if kind == PROTOTYPE:
                 self.prototype = data["prototype"]
-                entries = data["sites"].items()
-                self.sites = {label: ", ".join(given) for label, given in entries}
+                sites = data["sites"].items()
+                self.sites = {label: ", ".join(given) for label, given in sites}
                 self.tied = dict(data.get("tied", {}))
             elif kind in space_kinds():
-                own = _fields(space_class(kind))
-                given = {f.name: f.text_of(data[f.name]) for f in own if f.name in data}
+                given = changed_texts(space_fields(kind), data)
                 self.texts = {**self.texts, kind: given}
             else:
                 kind, text = JSON, json.dumps(data, indent=1)
@@ -197,12 +184,7 @@ class SpaceModel(HasTraits):
         self.filters = {**self.filters, kind: tuple(rules)}
         texts = dict(self.filter_texts)
         for name, rule in rules.items():
-            own = fields_of(filter_class(name))
-            texts[name] = {
-                f.name: f.text_of(rule[f.name])
-                for f in own
-                if f.name in rule and f.text_of(rule[f.name]) != f.default_text
-            }
+            texts[name] = changed_texts(fields_of(filter_class(name)), rule)
         self.filter_texts = texts
 
     def _definition(self) -> dict[str, Any]:
@@ -250,43 +232,6 @@ class SpaceModel(HasTraits):
 
     def _take(self, look: SpaceLook) -> None:
         self.look = look
-
-
-def entries(text: str) -> list[str]:
-    """What stands between commas or blanks."""
-    return text.replace(",", " ").split()
-
-
-def title_of(kind: str) -> str:
-    """A kind of space or filter in words."""
-    words = kind.replace("_", " ")
-    return _TITLES.get(kind, words[:1].upper() + words[1:])
-
-
-def offered_spaces() -> tuple[str, ...]:
-    """Kinds that can be chosen."""
-    return (*space_kinds(), JSON)
-
-
-def space_fields(kind: str) -> tuple[Field, ...]:
-    """What a person types to define a space of a kind."""
-    return _fields(space_class(kind))
-
-
-def _fields(space: type[Space]) -> tuple[Field, ...]:
-    return tuple(f for f in fields_of(space) if f.name not in _NOT_TYPED)
-
-
-def _names(space: type[Space]) -> list[str]:
-    return [each.name for each in fields_of(space)]
-
-
-def elements_field(kind: str) -> Field | None:
-    """The field of a kind of space that a periodic table can fill, if there is one."""
-    for each in space_fields(kind):
-        if each.name in _ELEMENTS and each.kind is FieldKind.LIST:
-            return each
-    return None
 
 
 def _with_text(

@@ -13,13 +13,8 @@ from gnndesign_widgets.controls import Message, field, labeled
 from gnndesign_widgets.parameter_form import ParameterForm
 from gnndesign_widgets.periodic_table import HEAVIEST, PeriodicTable
 from gnndesign_widgets.potential import PotentialModel
-from gnndesign_widgets.search_space import (
-    JSON,
-    SpaceModel,
-    elements_field,
-    entries,
-    space_fields,
-)
+from gnndesign_widgets.search_space import SpaceModel
+from gnndesign_widgets.space_kinds import JSON, elements_field, entries, space_fields
 from gnndesign_widgets.structure_forms import prototype_names
 
 _OWN = ("own elements", "")

@@ -7,14 +7,9 @@ import ipywidgets as ipw
 from gnndesign_widgets.controls import Message, field, heading
 from gnndesign_widgets.filter_form import FilterForm
 from gnndesign_widgets.potential import PotentialModel
-from gnndesign_widgets.search_space import (
-    JSON,
-    PROTOTYPE,
-    SpaceModel,
-    offered_spaces,
-    title_of,
-)
+from gnndesign_widgets.search_space import SpaceModel
 from gnndesign_widgets.space_forms import JsonSpaceForm, OtherSpaceForm, SitesForm
+from gnndesign_widgets.space_kinds import JSON, PROTOTYPE, offered_spaces, title_of
 
 
 class SpacePanel(ipw.VBox):

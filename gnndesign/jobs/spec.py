@@ -29,6 +29,8 @@ class JobKind(StrEnum):
     TRAIN = "train"
     PARETO = "pareto"
     PROPERTIES = "properties"
+    CHECK = "check"
+    """Of the winners of a search."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

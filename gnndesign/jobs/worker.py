@@ -140,6 +140,10 @@ class Worker:
             from gnndesign.jobs.properties import run_properties
 
             return run_properties(store, spec, potential, control)
+        if spec.kind is JobKind.CHECK:
+            from gnndesign.jobs.checks import run_checks
+
+            return run_checks(store, spec, potential, control)
         task = run_search if spec.kind is JobKind.SEARCH else run_simulation
         return task(store, spec, potential, control)
 

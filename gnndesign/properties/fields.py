@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from dataclasses import Field as DataclassField
 from enum import StrEnum
@@ -141,6 +141,16 @@ def fields_of(parameters: type, defaults: object = None) -> tuple[Field, ...]:
 def flat_fields(parameters: type) -> dict[str, Field]:
     """All fields by name, those of groups too."""
     return {each.name: each for each in flattened(fields_of(parameters))}
+
+
+def changed_texts(own: Sequence[Field], values: Mapping[str, Any]) -> dict[str, str]:
+    """What one would type for values, by name of the field; defaults are left out."""
+    given = [
+        (field, field.text_of(values[field.name]))
+        for field in own
+        if field.name in values
+    ]
+    return {field.name: text for field, text in given if text != field.default_text}
 
 
 def flattened(own: Sequence[Field]) -> Iterator[Field]:

@@ -116,6 +116,15 @@ def test_elements_are_clicked_searched_and_what_is_found_is_looked_at(
     assert found["potential"] == "sevennet-0"
     assert len(list((lab.folder / "winners").glob("*.cif"))) == len(found["best"])
 
+    desk.fill("Best", "2")
+    desk.output.get_by_text("Check winners").click()
+    desk.output.locator('button:visible:text-is("Run")').last.click()
+    checked = desk.output.locator(".gnndesign-rows:visible tbody tr")
+    expect(checked.filter(has_text="checked: known")).to_have_count(
+        2, timeout=120 * SECOND
+    )
+    desk.output.get_by_text("Check winners").click()
+
     desk.fill("Trials", "9")
     desk.press("Resume")
     desk.expect_state(r"^finished · 9 of 9", within_s=100)

@@ -5,6 +5,7 @@ import html
 import json
 
 import pytest
+from search_results import DENSITY, FORMATION, made_result, made_trial
 
 from gnndesign.errors import JobError, ParameterError, UnsupportedElementError
 from gnndesign.jobs.spec import JobSpec
@@ -28,6 +29,7 @@ from gnndesign_widgets.search_goals import (
     wish_of_objective,
 )
 from gnndesign_widgets.search_panel import SearchPanel
+from gnndesign_widgets.search_stage import best_columns, leading
 from gnndesign_widgets.stage import Stage as StageView
 from gnndesign_widgets.structure import StructureModel
 
@@ -252,3 +254,46 @@ def test_the_time_left_is_told_from_the_trials_done(monkeypatch):
     assert pace.left(10) == "About 20 s left, 5.0 s a candidate."
     pace.see(10)
     assert pace.left(10) == ""
+
+
+@pytest.mark.usefixtures("home")
+def test_winners_are_checked_in_a_job_of_their_own(searched, wait_for):
+    model, panel = searched
+    assert "checked" not in panel.best.rows[0][-1]
+    panel.n_best.value = 2
+    model.checks.stability = ""
+    panel.checks.bar.run.click()
+    assert panel.checks.bar.message.value == ""
+    wait_for(lambda: model.checks.job.state == "finished")
+    wait_for(lambda: len(model.checks.found) == 2)
+    assert [row[-1].startswith("checked: ") for row in panel.best.rows] == [
+        *(True, True, False),
+    ]
+    panel.best.picked = 0
+    check = model.checks.found[model.picked]
+    assert check.formula == panel.best.rows[0][1]
+    assert "reality check" in panel.details.value
+    assert all(
+        flag.sentence in html.unescape(panel.details.value) for flag in check.flags
+    )
+
+    # It belongs to this search, and is found with it.
+    later = SearchModel(StructureModel(), PotentialModel())
+    later.job.attach_latest()
+    assert later.checks.found == model.checks.found
+    model.start()
+    assert model.checks.found == {}
+    model.job.request_stop()
+
+
+def test_with_two_objectives_the_table_goes_on_behind_the_front():
+    values = [(1.0, 9.0), (2.0, 5.0), (2.5, 9.5), (3.0, 9.6)]
+    trials = [
+        made_trial(k, {"formation_energy": x, "density": y})
+        for k, (x, y) in enumerate(values)
+    ]
+    result = made_result(trials, objectives=(FORMATION, DENSITY))
+    placed = [(place, trial.number) for place, trial in leading(result, 10)]
+    assert placed == [(1, 0), (1, 1), (2, 2), (3, 3)]
+    assert [place for place, _ in leading(result, 3)] == [1, 1, 2]
+    assert best_columns(result)[0] == "Front"

@@ -11,7 +11,8 @@ from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.search.space import space_class, space_from_dict, space_kinds
 from gnndesign_widgets.periodic_table import HEAVIEST, PeriodicTable
 from gnndesign_widgets.potential import PotentialModel
-from gnndesign_widgets.search_space import JSON, SpaceModel, space_fields
+from gnndesign_widgets.search_space import SpaceModel
+from gnndesign_widgets.space_kinds import JSON, space_fields
 from gnndesign_widgets.space_panel import SpacePanel
 
 PEROVSKITES = {"A": "Sr, Ba, Pb", "B": "Ti, Al", "X": "O"}
