@@ -49,3 +49,21 @@ def save_notebook(page: Page) -> None:
     """Save, so that a reloaded page finds the outputs again."""
     page.keyboard.press("Control+s")
     expect(page.locator(".jp-mod-dirty")).to_have_count(0, timeout=15_000)
+
+
+def reopen(page: Page, *, timeout_s: float = 60) -> None:
+    """Load the page again, as a person does: once more where widgets are not found.
+
+    JupyterLab's widget manager now and then renders an output before it has asked the
+    kernel for its widgets, and leaves it at that; more often on a busy machine.
+    """
+    found = page.locator(".jp-OutputArea-output .lm-TabBar").first
+    lost = page.get_by_text("Error displaying widget: model not found").first
+    for _ in range(4):
+        page.reload()
+        expect(found.or_(lost).first).to_be_visible(timeout=timeout_s * 1000)
+        if found.is_visible():
+            return
+        print("The widget manager lost the race; the page is loaded again.")  # noqa: T201
+        page.wait_for_timeout(2000)
+    raise AssertionError("Widgets were not found again in four attempts.")

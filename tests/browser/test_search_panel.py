@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 from browser_pixels import pixels, wait_until_changed, wait_until_drawn
-from lab_page import save_notebook
+from lab_page import reopen, save_notebook
 from lab_server import LabServer
 from playwright.sync_api import Locator, Page, expect
 from workbench_page import SECOND, Bench
@@ -134,7 +134,7 @@ def test_elements_are_clicked_searched_and_what_is_found_is_looked_at(
     )
 
     save_notebook(page)
-    page.reload()
+    reopen(page)
     desk = Bench(page)
     wait_until_drawn(desk.canvas, timeout_s=60)
     desk.turn_to("Search")
