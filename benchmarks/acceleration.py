@@ -43,7 +43,7 @@ from gnndesign.search.descriptors import describe_compositions
 from gnndesign.search.pool import Pool
 
 SEEDS, BATCH, MOST = 50, 16, 320
-TPE_SEEDS, TPE_MOST = 2, 800
+TPE_SEEDS, TPE_MOST = 1, 320
 COLUMNS = ("pool", "sampler", "wanted", "median", "low", "high", "p90", "seeds")
 Row = dict[str, object]
 
@@ -352,7 +352,7 @@ def several_objectives(closed: Closed, seeds: int, most: int) -> list[Row]:
     plan = {
         "random": (seeds, whole),
         "gaussian_process": (seeds, most),
-        "expected improvement": (min(seeds, 10), most),
+        "expected improvement": (min(seeds, 5), most),
         "optuna TPE": (min(seeds, TPE_SEEDS), most),
     }
     volumes = {
@@ -421,7 +421,7 @@ def main() -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     quick = arguments.quick
     seeds = 4 if quick else SEEDS
-    tpe = (1, 96) if quick else (TPE_SEEDS, TPE_MOST)
+    tpe = (1, 64) if quick else (TPE_SEEDS, TPE_MOST)
     families, oxides = castelli(oxides=False), castelli(oxides=True)
     rows = one_objective(
         families,
@@ -439,11 +439,11 @@ def main() -> int:
             "optuna TPE": tpe,
         },
     )
-    rows += several_objectives(two_objectives(), 2 if quick else seeds, MOST)
+    rows += several_objectives(two_objectives(), 2 if quick else seeds // 2, MOST)
     for stoichiometry in ((1, 1, 1), (1, 3)):
         closed = materials_project(stoichiometry)
         plan = {
-            "gaussian_process": (seeds // 2, MOST),
+            "gaussian_process": (seeds // 4, MOST),
             "random": (seeds, len(closed.pool)),
         }
         rows += one_objective(closed, plan)

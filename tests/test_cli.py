@@ -102,7 +102,6 @@ def test_help_through_the_module_answers():
         (["relax"], "FILE"),
         (["relax", "a.cif", "--cell", "half"], "half"),
         (["relax", "a.cif", "--max-steps", "few"], "few"),
-        (["search", "--prototype", "B1"], "--site"),
     ],
 )
 def test_bad_usage_is_one_sentence(arguments, said, capsys):
@@ -281,6 +280,7 @@ def test_a_search_that_finds_nothing_says_so(folder, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        ([], "got elements for none"),
         (["--site", "A"], "LABEL=ELEMENT"),
         (["--site", "A=Mg", "--site", "A=Ca"], "once for each site"),
         (["--site", "A=Mg", "--site", "X=Qq"], "Qq"),

@@ -83,7 +83,7 @@ def test_it_searches(trained, tmp_path):
     space = gd.PrototypeSpace(prototype="A1", sites={"A": ["Ar"]}, charge_neutral=False)
     found = gd.search_compositions(
         space,
-        gd.LatticeConstant(target=5.3),
+        gd.LatticeConstant().near(5.3),
         trained,
         n_trials=1,
         storage=tmp_path / "study.db",
