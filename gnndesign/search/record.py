@@ -14,7 +14,7 @@ from numpy import ndarray
 from optuna.trial import FrozenTrial, TrialState
 
 from gnndesign.search.acquisition import Aim
-from gnndesign.search.choosing import Known, Observed
+from gnndesign.search.known import Known, Observed
 from gnndesign.search.pool import Pool
 from gnndesign.studies import INTERRUPTED
 
