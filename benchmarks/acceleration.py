@@ -43,8 +43,8 @@ from gnndesign.search.descriptors import describe_compositions
 from gnndesign.search.known import Known, Observed
 from gnndesign.search.pool import Pool
 
-SEEDS, BATCH, MOST = 50, 16, 400
-TPE_SEEDS, TPE_MOST = 3, 1100
+SEEDS, BATCH, MOST = 50, 16, 320
+TPE_SEEDS, TPE_MOST = 1, 320
 COLUMNS = ("pool", "sampler", "wanted", "median", "low", "high", "p90", "seeds")
 Row = dict[str, object]
 
@@ -353,8 +353,8 @@ def several_objectives(closed: Closed, seeds: int, most: int) -> list[Row]:
     plan = {
         "random": (seeds, whole),
         "gaussian_process": (seeds, most),
-        "expected improvement": (min(seeds, 10), most),
-        "optuna TPE": (min(seeds, 3), most),
+        "expected improvement": (min(seeds, 5), most),
+        "optuna TPE": (min(seeds, TPE_SEEDS), most),
     }
     volumes = {
         name: [
@@ -422,7 +422,7 @@ def main() -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     quick = arguments.quick
     seeds = 4 if quick else SEEDS
-    tpe = (1, 96) if quick else (TPE_SEEDS, TPE_MOST)
+    tpe = (1, 64) if quick else (TPE_SEEDS, TPE_MOST)
     families, oxides = castelli(oxides=False), castelli(oxides=True)
     rows = one_objective(
         families,
@@ -440,11 +440,11 @@ def main() -> int:
             "optuna TPE": tpe,
         },
     )
-    rows += several_objectives(two_objectives(), 2 if quick else seeds, MOST)
+    rows += several_objectives(two_objectives(), 2 if quick else seeds // 2, MOST)
     for stoichiometry in ((1, 1, 1), (1, 3)):
         closed = materials_project(stoichiometry)
         plan = {
-            "gaussian_process": (seeds // 2, MOST),
+            "gaussian_process": (seeds // 4, MOST),
             "random": (seeds, len(closed.pool)),
         }
         rows += one_objective(closed, plan)

@@ -101,7 +101,7 @@ class RunBar(ipw.VBox):
         self.pause = button("Pause", self._pause, icon="pause")
         self.resume = button("Resume", self._resume, icon="forward")
         self.progress = ipw.IntProgress(min=0, max=1)
-        self.progress.layout.width = "100%"
+        self.progress.layout.width = "auto"
         self.state = ipw.HTML()
         self.message = Message()
         self.choice = ipw.Dropdown(

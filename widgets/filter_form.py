@@ -18,26 +18,25 @@ _LEFT_TO_SCRIPTS = {"a", "b", "x"}
 
 
 class FilterRow(ipw.VBox):
-    """One filter."""
+    """One filter.
+
+    Attributes:
+        form: of its parameters, made when it is first ticked; None before.
+    """
 
     def __init__(self, model: SpaceModel, kind: str) -> None:
         self._model, self._kind = model, kind
-        made = filter_class(kind)
-        own = [f for f in fields_of(made) if f.name not in _LEFT_TO_SCRIPTS]
-        self.box = ipw.Checkbox(description=title_of(kind), indent=False)
-        self.box.tooltip = inspect.cleandoc(made.__doc__ or "").partition("\n")[0]
+        self.form: ParameterForm | None = None
+        doc = inspect.cleandoc(filter_class(kind).__doc__ or "")
+        self.box = ipw.Checkbox(
+            description=title_of(kind), indent=False, tooltip=doc.partition("\n")[0]
+        )
         self.box.layout.width = "auto"
         self.box.layout.flex = "1 1 auto"
         self.count = ipw.Label()
-        line = ipw.HBox([self.box, self.count])
-        self.form = ParameterForm(
-            own,
-            model.filter_texts.get(kind, {}),
-            partial(model.set_filter_text, kind),
-            lambda: model.filter(kind),
-        )
-        self.form.layout.padding = "0 0 4px 24px"
-        super().__init__([line, self.form])
+        for each in (self.box, self.count):
+            each.layout.height, each.layout.margin = "22px", "0"
+        super().__init__([ipw.HBox([self.box, self.count])])
         self.box.observe(self._ticked, "value")
 
     def _ticked(self, change: dict[str, Any]) -> None:
@@ -48,11 +47,27 @@ class FilterRow(ipw.VBox):
         model = self._model
         on = self._kind in model.ticked
         self.box.value = on
-        self.form.layout.display = "" if on and self.form.inputs else "none"
-        self.form.show(model.filter_texts.get(self._kind, {}))
+        if on:
+            self._form().show(model.filter_texts.get(self._kind, {}))
+        if self.form is not None:
+            self.form.layout.display = "" if on and self.form.inputs else "none"
         removed = model.look.removed.get(self._kind)
         shown = on and removed is not None
         self.count.value = f"{removed:,} left out" if shown else ""
+
+    def _form(self) -> ParameterForm:
+        if self.form is None:
+            model, kind = self._model, self._kind
+            own = fields_of(filter_class(kind))
+            self.form = ParameterForm(
+                [field for field in own if field.name not in _LEFT_TO_SCRIPTS],
+                model.filter_texts.get(kind, {}),
+                partial(model.set_filter_text, kind),
+                lambda: model.filter(kind),
+            )
+            self.form.layout.padding = "0 0 4px 24px"
+            self.children = [*self.children, self.form]
+        return self.form
 
 
 class FilterForm(ipw.VBox):

@@ -44,13 +44,14 @@ class GoalRow(ipw.VBox):
         self._changed = changed
         self._showing = False
         self.measure = ipw.Dropdown(options=_OPTIONS)
-        self.measure.layout.width = "150px"
+        self.measure.layout.width = "auto"
+        self.measure.layout.flex = "1 1 0"
         self.how = ipw.Dropdown(options=list(ways))
-        self.how.layout.width = "92px"
+        self.how.layout.width = "100px"
         self.number = ipw.FloatText(step=0.1)
         self.high = ipw.FloatText(step=0.1)
         for each in (self.number, self.high):
-            each.layout.width = "74px"
+            each.layout.width = "84px"
         self.to = ipw.Label("to")
         self.unit = ipw.Label()
         self.other = ipw.Text(
@@ -58,14 +59,21 @@ class GoalRow(ipw.VBox):
         )
         self.other.layout.width = "auto"
         remove = button("", removed, icon="times", tooltip="Take this row away")
-        numbers = ipw.HBox([self.number, self.to, self.high, self.unit])
-        line = ipw.HBox([self.measure, self.how, numbers, remove])
-        line.layout.flex_flow = "row wrap"
-        super().__init__([line, self.other])
+        self.numbers = ipw.HBox([self.number, self.to, self.high, self.unit])
+        self.numbers.layout.padding = "0 0 0 16px"
+        line = ipw.HBox([self.measure, self.how, remove])
+        super().__init__([line, self.other, self.numbers])
         self.add_class("gnndesign-goal")
         for each in (self.measure, self.how, self.number, self.high, self.other):
             each.observe(self._typed, "value")
         self.show(wish)
+
+    def close_all(self) -> None:
+        """Let go of everything in it; a page that is opened again need not restore it."""
+        line, other, numbers = self.children
+        for each in (*line.children, *numbers.children, line, other, numbers):
+            each.close()
+        self.close()
 
     def show(self, wish: Wish) -> None:
         """Show another wish."""
@@ -77,8 +85,7 @@ class GoalRow(ipw.VBox):
         self.number.value, self.high.value = wish.number, wish.high
         self.unit.value = wish.unit
         _display(self.other, wanted=not is_known)
-        _display(self.number, wanted=wish.how in WITH_A_NUMBER)
-        _display(self.unit, wanted=wish.how in WITH_A_NUMBER)
+        _display(self.numbers, wanted=wish.how in WITH_A_NUMBER)
         for each in (self.to, self.high):
             _display(each, wanted=wish.how in WITH_TWO_NUMBERS)
         self._showing = False
@@ -125,6 +132,7 @@ class GoalRows(ipw.VBox):
         self._box = ipw.VBox()
         self.message = Message()
         add = button(title, lambda: self._set([*self._wishes, new]), icon="plus")
+        add.layout.align_self = "flex-start"
         super().__init__([self._box, add, self.message])
         model.observe(self._show, trait)
         self._show()
@@ -139,6 +147,7 @@ class GoalRows(ipw.VBox):
     def _show(self, _change: object = None) -> None:
         wishes = self._wishes
         if len(wishes) != len(self.rows):
+            gone = self.rows
             self.rows = [
                 GoalRow(
                     wish,
@@ -149,6 +158,8 @@ class GoalRows(ipw.VBox):
                 for place, wish in enumerate(wishes)
             ]
             self._box.children = self.rows
+            for row in gone:
+                row.close_all()
         for row, wish in zip(self.rows, wishes, strict=True):
             row.show(wish)
 

@@ -6,7 +6,7 @@ const STYLE = `
   grid-template-columns: 20px repeat(18, minmax(0, 1fr));
   grid-template-rows: 15px repeat(7, 21px) 3px repeat(2, 21px); }
 .gnndesign-elements button { min-width: 0; margin: 0; padding: 0; cursor: pointer;
-  overflow: hidden; font: 11px/1 var(--jp-ui-font-family, sans-serif);
+  overflow: hidden; font: 10px/1 var(--jp-ui-font-family, sans-serif);
   color: var(--jp-ui-font-color1, #222); border: 1px solid transparent;
   border-radius: 2px; background: var(--gnndesign-tint, transparent); }
 .gnndesign-elements button.axis { font-size: 9px; background: none;

@@ -35,7 +35,7 @@ class PeriodicTable(anywidget.AnyWidget):
     def __init__(self) -> None:
         numbers = range(1, HEAVIEST + 1)
         super().__init__(cells=[_cell(number) for number in numbers])
-        self.layout.width = "100%"
+        self.layout.width = "auto"
 
 
 def _cell(number: int) -> list[str | int]:

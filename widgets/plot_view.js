@@ -1,6 +1,7 @@
 // Draws plotly figures sent as JSON, one at a time, and reports clicks on points.
 
 const SHARE = 0.2; // of the browser's time that drawing may take
+const HEIGHT = 420; // of a figure that does not say
 const SHORTEST_PAUSE_MS = 200;
 const CONFIG = { displaylogo: false, responsive: true };
 
@@ -44,6 +45,8 @@ async function render({ model, el }) {
     const figure = JSON.parse(new TextDecoder().decode(buffers[0]));
     const empty = figure.data.length === 0;
     plot.style.display = empty ? "none" : "";
+    // A figure without a height of its own would overflow a box without one.
+    plot.style.height = figure.layout?.height ? "" : `${HEIGHT}px`;
     // plotly waits for ever for a figure that is out of sight to be drawn.
     if (!empty) await Plotly.react(plot, figure.data, figure.layout, CONFIG);
     if (!empty && !listening) {

@@ -21,7 +21,17 @@ PROTOTYPE = "prototype"
 JSON = "json"
 """The kind that is typed as a whole."""
 
-_TITLES = {PROTOTYPE: "Sites of a prototype", JSON: "Any (JSON)"}
+_TITLES = {
+    PROTOTYPE: "Sites of a prototype",
+    "alloy": "Alloy on a lattice",
+    "defect": "Dopants and vacancies",
+    "formula": "Free formulas",
+    "molecule": "Molecules",
+    JSON: "Any (JSON)",
+    "hume_rothery": "Hume-Rothery rules",
+    "no_radioactive": "No radioactive elements",
+    "no_toxic": "No toxic elements",
+}
 _EXAMPLES = {"A": "Ca, Sr, Ba, K, Na", "B": "Ti, Zr, Sn, Nb", "X": "O"}
 _NEUTRAL = "charge_neutrality"
 _ELEMENTS = ("elements", "symbols")
@@ -249,7 +259,7 @@ def entries(text: str) -> list[str]:
 
 def title_of(kind: str) -> str:
     """A kind of space or filter in words."""
-    words = kind.replace("hume_rothery", "hume-Rothery").replace("_", " ")
+    words = kind.replace("_", " ")
     return _TITLES.get(kind, words[:1].upper() + words[1:])
 
 

@@ -100,7 +100,7 @@ class SitesForm(ipw.VBox):
         )
         self.message = Message()
         self.site = ipw.ToggleButtons(
-            description="Click for", style={"button_width": "auto"}
+            style={"button_width": "auto"}, tooltip="Whose elements the table shows"
         )
         self.picker = ElementPicker(potential, self._text, self._clicked)
         self.sites = ipw.VBox()
@@ -129,8 +129,6 @@ class SitesForm(ipw.VBox):
             self.message.say("")
         self.rows = {label: self._row(label, labels) for label in labels}
         self.sites.children = [ipw.HBox(row) for row in self.rows.values()]
-        for box in self.sites.children:
-            box.layout.width = "100%"
         kept = self.site.value
         self.site.options = [(f"Site {label}", label) for label in labels]
         # Buttons have none pressed of their own accord.

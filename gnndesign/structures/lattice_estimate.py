@@ -65,6 +65,9 @@ def _atomic_volume(symbol: str) -> float:
 
 def _oxidation_states(atoms: ase.Atoms) -> dict[str, float]:
     """The likeliest neutral assignment; empty where there is none."""
+    if len(set(atoms.numbers.tolist())) == 1:
+        # Neutral by itself; pymatgen would warn of noble gases.
+        return {}
     composition = Composition(atoms.get_chemical_formula()).reduced_composition
     guesses = composition.oxi_state_guesses()
     return dict(guesses[0]) if guesses else {}

@@ -99,6 +99,25 @@ def test_the_notebook_of_properties_runs(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+def test_the_notebook_of_the_search_runs(
+    run: Callable[..., dict[str, Any]], tmp_path: Path
+):
+    names = run(
+        "04_",
+        metals='"Sr Ba Ti Zr"',
+        n_trials="8",
+        n_checked="1",
+        second="None",
+    )
+    assert sum(names["space"].removed.values()) == 16 - len(names["space"])
+    assert "SrTiO3" in {trial.formula for trial in names["winners"]}
+    assert "SrTiO3" in names["found"]
+    assert names["checks"][0].standing == "known"
+    assert (tmp_path / "substrates" / "best.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_notebook_of_training_runs(
     run: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ):

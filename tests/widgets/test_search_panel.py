@@ -76,7 +76,7 @@ def test_a_measure_has_a_text(text):
 def test_rows_are_added_changed_and_taken_away(model):
     panel = SearchPanel(model)
     row = panel.objectives.rows[0]
-    assert row.number.layout.display == row.high.layout.display == "none"
+    assert row.numbers.layout.display == row.high.layout.display == "none"
     row.how.value = "window"
     row.number.value, row.high.value = 5.0, 3.0
     assert "low < high" in html.unescape(panel.objectives.message.value)
