@@ -40,6 +40,9 @@ _N_BEST = 10
 _REFIT = 1.15
 """The kernel is chosen anew when there are about so many times as many observations."""
 
+_MOST_CHOSEN_BY = 300
+"""Of more observations, the first are what the kernel is chosen by."""
+
 _LEAST_PROBABILITY = 1e-9
 
 _WORST = 0.9
@@ -142,33 +145,26 @@ class Chooser:
         pending: ndarray,
         random: np.random.Generator,
     ) -> Model:
-        kept = _most_telling(observed, random)
+        kept = observed.only(_most_telling(observed, random))
         if self.by_forest:
-            model = ForestModel(observed, kept, self.features, asked, random)
+            model = ForestModel(kept, self.features, asked, random)
         else:
-            kernel = self._kernel(name, observed, kept)
-            model = ProcessModel(observed, kept, self.features, asked, kernel)
+            kernel = self._kernel(name, observed)
+            model = ProcessModel(kept, self.features, asked, kernel)
         if len(pending):
             model.believe(self.features[pending])
         return model
 
-    def _kernel(
-        self, name: tuple[str, int], observed: Observed, kept: ndarray
-    ) -> Kernel:
-        # Of the first so many, so that it does not matter when the search was begun.
-        n_fitted = _fitted(len(observed.values))
+    def _kernel(self, name: tuple[str, int], observed: Observed) -> Kernel:
+        # By the first so many alone, so that it does not matter when a search was begun.
+        n_fitted = min(_fitted(len(observed.values)), _MOST_CHOSEN_BY)
         n_before, kernel = self._kernels.get(name, (0, None))
         if kernel is None or n_fitted != n_before:
-            few = slice(min(n_fitted, len(kept)))
-            standard, _, scale = standard_values(observed, kept)
+            few = observed.only(np.arange(n_fitted))
+            standard, _, scale = standard_values(few)
             # Standardized like the values, of which earlier ones have their own noise.
             noise = tuple(variance / scale**2 for variance in observed.other_noise)
-            kernel = fit_kernel(
-                self.features[observed.places[kept]][few],
-                standard[few],
-                observed.sources[kept][few],
-                noise,
-            )
+            kernel = fit_kernel(self.features[few.places], standard, few.sources, noise)
             self._kernels[name] = (n_fitted, kernel)
         return kernel
 

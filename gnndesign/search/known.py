@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
@@ -33,6 +33,15 @@ class Observed:
     def own(self) -> Bool[ndarray, " n_known"]:
         """Which are the search's own."""
         return self.sources == 0
+
+    def only(self, kept: Integer[ndarray, " n_kept"]) -> Observed:
+        """Some of them."""
+        return replace(
+            self,
+            places=self.places[kept],
+            values=self.values[kept],
+            sources=self.sources[kept],
+        )
 
     def leveled(self) -> Float[ndarray, " n_known"]:
         """Values to fit: without enormous costs, every source at the level of the own.

@@ -55,8 +55,7 @@ class ProcessModel(Model):
     """A Gaussian process; what is in flight takes its own deviation away.
 
     Args:
-        observed: the values.
-        kept: which of them to learn from.
+        observed: the values to learn from.
         features: of all candidates.
         asked: places of the candidates asked about.
         kernel: of the standardized values, see `standard_values`.
@@ -65,15 +64,14 @@ class ProcessModel(Model):
     def __init__(
         self,
         observed: Observed,
-        kept: Integer[ndarray, " n_kept"],
         features: Float[ndarray, "n_candidates n_features"],
         asked: Integer[ndarray, " n_asked"],
         kernel: Kernel,
     ) -> None:
-        standard, center, self.scale = standard_values(observed, kept)
+        standard, center, self.scale = standard_values(observed)
         self.aim = observed.aim
         self._belief = Belief(kernel, features[asked])
-        self._belief.observe(features[observed.places[kept]], observed.sources[kept])
+        self._belief.observe(features[observed.places], observed.sources)
         mean, variance = self._belief.mean(standard)
         self._mean = center + self.scale * mean
         self._variance = variance * self.scale**2
@@ -96,8 +94,7 @@ class ForestModel(Model):
     2016).
 
     Args:
-        observed: the values.
-        kept: which of them to learn from.
+        observed: the values to learn from.
         features: of all candidates.
         asked: places of the candidates asked about.
         random: seeds the trees.
@@ -109,22 +106,21 @@ class ForestModel(Model):
     def __init__(
         self,
         observed: Observed,
-        kept: Integer[ndarray, " n_kept"],
         features: Float[ndarray, "n_candidates n_features"],
         asked: Integer[ndarray, " n_asked"],
         random: np.random.Generator,
     ) -> None:
         self.aim = observed.aim
         self._asked = features[asked]
-        standard, center, self.scale = standard_values(observed, kept)
+        standard, center, self.scale = standard_values(observed)
         noises = np.array([0.0, *observed.other_noise]) / self.scale**2
-        weights = _OWN_NOISE / (_OWN_NOISE + noises[observed.sources[kept]])
+        weights = _OWN_NOISE / (_OWN_NOISE + noises[observed.sources])
         forest = forest_regressor()(
             n_estimators=_N_TREES,
             max_features=_MOST_COLUMNS,
             random_state=int(random.integers(2**31)),
         )
-        forest.fit(features[observed.places[kept]], standard, sample_weight=weights)
+        forest.fit(features[observed.places], standard, sample_weight=weights)
         trees = np.stack([tree.predict(self._asked) for tree in forest.estimators_])
         self._mean = center + self.scale * trees.mean(0)
         self._deviation = self.scale * np.maximum(trees.std(0), 1e-6)
@@ -142,10 +138,10 @@ class ForestModel(Model):
 
 
 def standard_values(
-    observed: Observed, kept: Integer[ndarray, " n_kept"]
-) -> tuple[Float[ndarray, " n_kept"], float, float]:
+    observed: Observed,
+) -> tuple[Float[ndarray, " n_known"], float, float]:
     """Values of mean 0 and deviation 1, with the mean and the deviation they had."""
-    values = observed.leveled()[kept]
+    values = observed.leveled()
     center, scale = center_and_scale(values)
     return (values - center) / scale, center, scale
 
