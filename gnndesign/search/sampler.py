@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from numpy import ndarray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
@@ -29,6 +29,9 @@ from gnndesign.search.warm_start import WarmStart, with_earlier
 
 N_START = 10
 """Random candidates before a surrogate is asked."""
+
+_ALONE = 0.25
+"""Part of the proposals for which a warm start is not asked."""
 
 
 class Strategy(StrEnum):
@@ -101,7 +104,8 @@ class CandidateSampler(optuna.samplers.BaseSampler):
         self._distributions = distributions(space)
         self._record = Record(space.pool)
         self._earlier = tuple(start.of_pool(space.pool) for start in warm_start)
-        self._chooser: Chooser | None = None
+        self._features: Float[ndarray, "n_candidates n_features"] | None = None
+        self._choosers: dict[str, Chooser] = {}
 
     def propose(self, study: optuna.Study, n: int) -> list[dict[str, Choice]]:
         """The choices of untried candidates, before there are trials of them.
@@ -175,8 +179,7 @@ class CandidateSampler(optuna.samplers.BaseSampler):
         random = np.random.default_rng([self._seed, record.n_taken])
         knows = record.n_evaluated >= N_START or self._starts_warm(study)
         if self._strategy in _SURROGATES and knows:
-            known = with_earlier(record.known(study, ()), self._earlier)
-            return self._surrogate().choose(known, n, random)
+            return self._by_surrogate(study, n, random)
         if self._strategy in (*_SURROGATES, Strategy.RANDOM):
             return self._by_chance(untried, n)
         return self._by_optuna(study, trials, untried, n, random)
@@ -197,15 +200,37 @@ class CandidateSampler(optuna.samplers.BaseSampler):
             untried[chosen[-1]] = False
         return chosen
 
-    def _surrogate(self) -> Chooser:
-        if self._chooser is None:
-            self._chooser = Chooser(
-                features=self._space.features(),
+    def _by_surrogate(
+        self, study: optuna.Study, n: int, random: np.random.Generator
+    ) -> list[int]:
+        """From all that is known, and some from the study's own trials alone.
+
+        An earlier source that is wrong about everything would else keep the search away
+        from what contradicts it.
+        """
+        record = self._record
+        n_alone = 0
+        if self._earlier and record.n_evaluated >= N_START:
+            n_alone = int(random.binomial(n, _ALONE))
+        together = with_earlier(record.known(study, ()), self._earlier)
+        chosen = self._surrogate("all").choose(together, n - n_alone, random)
+        if n_alone:
+            own = record.known(study, chosen)
+            chosen += self._surrogate("own").choose(own, n_alone, random)
+        return chosen
+
+    def _surrogate(self, what: str) -> Chooser:
+        """One chooser for each kind of what is known: they remember their kernels."""
+        if self._features is None:
+            self._features = self._space.features()
+        if what not in self._choosers:
+            self._choosers[what] = Chooser(
+                features=self._features,
                 neighbors_of=self._space.pool.neighbors_of,
                 by_improvement=self._strategy is Strategy.EXPECTED_IMPROVEMENT,
                 by_forest=self._strategy is Strategy.RANDOM_FOREST,
             )
-        return self._chooser
+        return self._choosers[what]
 
     def _by_optuna(
         self,
