@@ -38,8 +38,9 @@ from harness import ROOT, data_path, parse_arguments, print_table, write_results
 from pymatgen.core import Composition
 
 from gnndesign.search.acquisition import Aim
-from gnndesign.search.choosing import Chooser, Known, Observed
+from gnndesign.search.choosing import Chooser
 from gnndesign.search.descriptors import describe_compositions
+from gnndesign.search.known import Known, Observed
 from gnndesign.search.pool import Pool
 
 SEEDS, BATCH, MOST = 50, 16, 320

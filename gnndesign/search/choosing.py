@@ -16,12 +16,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Float, Integer
 from numpy import ndarray
 
-from gnndesign.search.acquisition import Aim, hypervolume_improvement
-from gnndesign.search.belief import Belief
-from gnndesign.search.surrogate import Kernel, center_and_scale, fit_kernel
+from gnndesign.search.acquisition import hypervolume_improvement
+from gnndesign.search.known import Known, Observed
+from gnndesign.search.models import (
+    ForestModel,
+    Model,
+    ProcessModel,
+    standard_values,
+)
+from gnndesign.search.surrogate import Kernel, fit_kernel
 
 MOST_SCORED = 8_000
 """Of more candidates, the neighbors of the best and a sample are looked at."""
@@ -33,6 +39,9 @@ _N_SAMPLED = 4000
 _N_BEST = 10
 _REFIT = 1.15
 """The kernel is chosen anew when there are about so many times as many observations."""
+
+_MOST_CHOSEN_BY = 300
+"""Of more observations, the first are what the kernel is chosen by."""
 
 _LEAST_PROBABILITY = 1e-9
 
@@ -46,54 +55,6 @@ _AUGMENTED = 0.05
 """Weight of the sum beside the Chebyshev norm."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
-    """The numbers known of one objective or constraint.
-
-    Attributes:
-        aim: what is wanted of them; of a constraint's violation, at most zero.
-        places: (n_known,) of the candidates in the pool.
-        values: (n_known,) of the measure, in any unit.
-        sources: (n_known,) 0 for the search's own, another number for each earlier one.
-        other_noise: variance of the noise of sources 1, 2, ..., in those of the values.
-    """
-
-    aim: Aim
-    places: Integer[ndarray, " n_known"]
-    values: Float[ndarray, " n_known"]
-    sources: Integer[ndarray, " n_known"]
-    other_noise: tuple[float, ...] = ()
-
-    @property
-    def own(self) -> Bool[ndarray, " n_known"]:
-        """Which are the search's own."""
-        return self.sources == 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What is known when the next candidates are chosen.
-
-    Attributes:
-        objectives: one or more.
-        constraints: none or more.
-        evaluated: (n_evaluated,) places of the candidates with values of all
-            objectives.
-        costs: (n_evaluated, n_objectives) what is to be small, of each objective.
-        feasible: (n_evaluated,) whether they keep all constraints.
-        pending: (n_pending,) places of those in flight.
-        untried: (n_candidates,) which may be chosen.
-    """
-
-    objectives: tuple[Observed, ...]
-    constraints: tuple[Observed, ...]
-    evaluated: Integer[ndarray, " n_evaluated"]
-    costs: Float[ndarray, "n_evaluated n_objectives"]
-    feasible: Bool[ndarray, " n_evaluated"]
-    pending: Integer[ndarray, " n_pending"]
-    untried: Bool[ndarray, " n_candidates"]
-
-
 @dataclass(slots=True, kw_only=True)
 class Chooser:
     """Chooses among the candidates of a pool.
@@ -102,11 +63,13 @@ class Chooser:
         features: (n_candidates, n_features), each of mean 0 and deviation 1.
         neighbors_of: places of the candidates that differ in one choice.
         by_improvement: choose by the expected improvement or gain of hypervolume.
+        by_forest: ask a random forest instead of Gaussian processes.
     """
 
     features: Float[ndarray, "n_candidates n_features"]
     neighbors_of: Callable[[int], Integer[ndarray, " n"]]
     by_improvement: bool = False
+    by_forest: bool = False
     _kernels: dict[tuple[str, int], tuple[int, Kernel]] = field(
         default_factory=dict[tuple[str, int], tuple[int, Kernel]]
     )
@@ -136,7 +99,7 @@ class Chooser:
         free = np.ones(len(asked), dtype=bool)
         chosen: list[int] = []
         for _ in range(n):
-            if not objectives or not len(known.costs):
+            if not objectives:
                 score = np.zeros(len(asked))
             elif self.by_improvement:
                 score = np.log(_improvement(objectives, known, random) + 1e-300)
@@ -165,6 +128,11 @@ class Chooser:
         for costs in known.costs.T:
             order = np.lexsort((costs, ~known.feasible))[:_N_BEST]
             near += [self.neighbors_of(int(p)) for p in known.evaluated[order]]
+        for one in known.objectives:
+            earlier = np.flatnonzero(~one.own)
+            costs = one.aim.cost(one.values[earlier])
+            best = earlier[np.argsort(costs, kind="stable")[:_N_BEST]]
+            near += [self.neighbors_of(int(p)) for p in one.places[best]]
         sample = left[random.integers(len(left), size=_N_SAMPLED)]
         asked = np.unique(np.concatenate([*near, sample]))
         return asked[known.untried[asked]]
@@ -176,90 +144,65 @@ class Chooser:
         asked: ndarray,
         pending: ndarray,
         random: np.random.Generator,
-    ) -> _Model:
-        kept = _most_telling(observed, random)
-        values = observed.values.astype(float)
-        own = observed.own
-        if own.any():
-            values[own] = observed.aim.limited(values[own])
-        values, places = values[kept], observed.places[kept]
-        sources = observed.sources[kept]
-        center, scale = center_and_scale(values)
-        standard = (values - center) / scale
-        # Standardized like the values, of which earlier ones have a noise of their own.
-        noise = tuple(variance / scale**2 for variance in observed.other_noise)
-        points = self.features[places]
-        # Of the first so many, so that it does not matter when the search was begun.
-        n_fitted = _fitted(len(observed.values))
+    ) -> Model:
+        kept = observed.only(_most_telling(observed, random))
+        if self.by_forest:
+            model = ForestModel(kept, self.features, asked, random)
+        else:
+            kernel = self._kernel(name, observed)
+            model = ProcessModel(kept, self.features, asked, kernel)
+        if len(pending):
+            model.believe(self.features[pending])
+        return model
+
+    def _kernel(self, name: tuple[str, int], observed: Observed) -> Kernel:
+        # By the first so many alone, so that it does not matter when a search was begun.
+        n_fitted = min(_fitted(len(observed.values)), _MOST_CHOSEN_BY)
         n_before, kernel = self._kernels.get(name, (0, None))
         if kernel is None or n_fitted != n_before:
-            few = slice(min(n_fitted, len(values)))
-            kernel = fit_kernel(points[few], standard[few], sources[few], noise)
+            few = observed.only(np.arange(n_fitted))
+            standard, _, scale = standard_values(few)
+            # Standardized like the values, of which earlier ones have their own noise.
+            noise = tuple(variance / scale**2 for variance in observed.other_noise)
+            kernel = fit_kernel(self.features[few.places], standard, few.sources, noise)
             self._kernels[name] = (n_fitted, kernel)
-        belief = Belief(kernel, self.features[asked])
-        belief.observe(points, sources)
-        if len(pending):
-            belief.observe(self.features[pending], np.zeros(len(pending), dtype=int))
-        mean, variance = belief.mean(standard)
-        return _Model(
-            aim=observed.aim,
-            belief=belief,
-            mean=center + scale * mean,
-            scale=scale,
-            variance=variance * scale**2,
-        )
-
-
-@dataclass(slots=True, kw_only=True)
-class _Model:
-    """A belief, its mean at the asked points, and the units of its values."""
-
-    aim: Aim
-    belief: Belief
-    mean: ndarray
-    scale: float
-    variance: float
-
-    def believe(self, points: ndarray) -> None:
-        """One more in flight."""
-        self.belief.observe(points, np.zeros(len(points), dtype=int))
-
-    def predict(self) -> tuple[ndarray, ndarray]:
-        """Mean and deviation of the measure at the asked points."""
-        return self.mean, np.sqrt(self.variance * self.belief.left)
-
-    def probability(self) -> ndarray:
-        """That a constraint is kept."""
-        mean, deviation = self.predict()
-        return self.aim.probability_below(mean, deviation, 0.0)
+        return kernel
 
 
 def _bound(
-    objectives: Sequence[_Model], known: Known, random: np.random.Generator
+    objectives: Sequence[Model], known: Known, random: np.random.Generator
 ) -> ndarray:
     """Optimistic cost of each candidate, in units of about a deviation of the costs."""
     if len(objectives) == 1:
         (model,) = objectives
         return model.aim.confidence_bound(*model.predict()) / model.scale
-    best = known.costs.min(0)
-    spread = np.maximum(np.quantile(known.costs, _WORST, axis=0) - best, 1e-12)
+    costs = _costs(objectives, known)
+    best = costs.min(0)
+    spread = np.maximum(np.quantile(costs, _WORST, axis=0) - best, 1e-12)
     weights = random.dirichlet(np.ones(len(objectives)))
     joined: list[ndarray] = []
     for k, model in enumerate(objectives):
         mean, deviation = model.predict()
         bound = model.aim.confidence_bound(mean, _CURIOSITY * deviation)
         joined.append(weights[k] * (bound - best[k]) / spread[k])
-    costs = np.stack(joined)
-    return costs.max(0) + _AUGMENTED * costs.sum(0)
+    terms = np.stack(joined)
+    return terms.max(0) + _AUGMENTED * terms.sum(0)
+
+
+def _costs(objectives: Sequence[Model], known: Known) -> ndarray:
+    """(n, n_objectives) costs that tell good from bad: what is predicted at first."""
+    if len(known.costs) > 1:
+        return known.costs
+    return np.stack([m.aim.cost(m.predict()[0]) for m in objectives], axis=1)
 
 
 def _improvement(
-    objectives: Sequence[_Model], known: Known, random: np.random.Generator
+    objectives: Sequence[Model], known: Known, random: np.random.Generator
 ) -> ndarray:
     """Expected improvement, or gain of hypervolume, over what keeps the constraints."""
     predictions = [model.predict() for model in objectives]
     costs = known.costs[known.feasible]
-    worst = np.quantile(known.costs, _WORST, axis=0) + 1e-12
+    worst = np.quantile(_costs(objectives, known), _WORST, axis=0) + 1e-12
     if len(objectives) == 1:
         best = float(costs.min()) if len(costs) else float(worst[0])
         return objectives[0].aim.expected_improvement(*predictions[0], best)
@@ -288,7 +231,7 @@ def _most_telling(
     n = len(observed.values)
     if n <= MOST_FITTED:
         return np.arange(n)
-    order = np.argsort(observed.aim.cost(observed.values), kind="stable")
+    order = np.argsort(observed.aim.cost(observed.leveled()), kind="stable")
     half = MOST_FITTED // 2
     return np.concatenate(
         [order[:half], random.choice(order[half:], half, replace=False)]

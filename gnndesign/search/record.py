@@ -14,7 +14,7 @@ from numpy import ndarray
 from optuna.trial import FrozenTrial, TrialState
 
 from gnndesign.search.acquisition import Aim
-from gnndesign.search.choosing import Known, Observed
+from gnndesign.search.known import Known, Observed
 from gnndesign.search.pool import Pool
 from gnndesign.studies import INTERRUPTED
 
@@ -115,7 +115,8 @@ class Record:
             for number, direction in enumerate(study.directions)
         )
         signs = np.array([_sign(direction) for direction in study.directions])
-        costs = np.array([entry.values for entry in evaluated]) * signs
+        values = np.array([entry.values for entry in evaluated])
+        costs = values.reshape(len(evaluated), len(signs)) * signs
         in_flight = np.array([*self._pending, *pending], dtype=int)
         untried = self.untried
         untried[in_flight] = False
@@ -123,7 +124,7 @@ class Record:
             objectives=objectives,
             constraints=tuple(_constraint(entries, name) for name in names),
             evaluated=np.array([entry.place for entry in evaluated], dtype=int),
-            costs=costs.reshape(len(evaluated), len(signs)),
+            costs=costs,
             feasible=np.array(
                 [all(v <= 0 for v in e.constraints.values()) for e in evaluated],
                 dtype=bool,

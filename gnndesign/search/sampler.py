@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from numpy import ndarray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
@@ -21,12 +21,17 @@ from optuna.trial import FrozenTrial
 from gnndesign.errors import ParameterError
 from gnndesign.search.baselines import ask_optuna
 from gnndesign.search.choosing import Chooser
+from gnndesign.search.models import forest_regressor
 from gnndesign.search.pool import Choice
 from gnndesign.search.record import Record
 from gnndesign.search.space import Space
+from gnndesign.search.warm_start import WarmStart, with_earlier
 
 N_START = 10
 """Random candidates before a surrogate is asked."""
+
+_ALONE = 0.25
+"""Part of the proposals for which a warm start is not asked."""
 
 
 class Strategy(StrEnum):
@@ -36,6 +41,8 @@ class Strategy(StrEnum):
     """Gaussian processes on descriptors of the elements, see `choosing`."""
     EXPECTED_IMPROVEMENT = "expected_improvement"
     """The same processes, by expected improvement or gain of hypervolume."""
+    RANDOM_FOREST = "random_forest"
+    """A random forest on the same descriptors; needs scikit-learn."""
     TPE = "tpe"
     """Optuna's tree-structured Parzen estimator, moved to the nearest untried candidate."""
     OPTUNA_GP = "optuna_gp"
@@ -46,7 +53,11 @@ class Strategy(StrEnum):
     """Uniformly, without replacement."""
 
 
-_SURROGATES = (Strategy.GAUSSIAN_PROCESS, Strategy.EXPECTED_IMPROVEMENT)
+_SURROGATES = (
+    Strategy.GAUSSIAN_PROCESS,
+    Strategy.EXPECTED_IMPROVEMENT,
+    Strategy.RANDOM_FOREST,
+)
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
@@ -68,6 +79,13 @@ class CandidateSampler(optuna.samplers.BaseSampler):
         space: what may be proposed.
         strategy: how to choose.
         seed: of all random numbers.
+        warm_start: what is known of candidates already. With values of ten of each
+            objective the random start is left out; the strategies that ask a surrogate
+            learn from it, the others do not.
+
+    Raises:
+        ParameterError: a warm start has no candidate of the space.
+        MissingDependencyError: the strategy needs a package that is not installed.
     """
 
     def __init__(
@@ -76,13 +94,18 @@ class CandidateSampler(optuna.samplers.BaseSampler):
         *,
         strategy: Strategy = Strategy.GAUSSIAN_PROCESS,
         seed: int = 0,
+        warm_start: Sequence[WarmStart] = (),
     ) -> None:
+        if strategy is Strategy.RANDOM_FOREST:
+            forest_regressor()
         self._space = space
         self._strategy = strategy
         self._seed = seed
         self._distributions = distributions(space)
         self._record = Record(space.pool)
-        self._chooser: Chooser | None = None
+        self._earlier = tuple(start.of_pool(space.pool) for start in warm_start)
+        self._features: Float[ndarray, "n_candidates n_features"] | None = None
+        self._choosers: dict[str, Chooser] = {}
 
     def propose(self, study: optuna.Study, n: int) -> list[dict[str, Choice]]:
         """The choices of untried candidates, before there are trials of them.
@@ -154,12 +177,19 @@ class CandidateSampler(optuna.samplers.BaseSampler):
         record = self._record
         # Not from the trial's number: interrupted trials have used up some of those.
         random = np.random.default_rng([self._seed, record.n_taken])
-        knows = record.n_evaluated >= N_START
+        knows = record.n_evaluated >= N_START or self._starts_warm(study)
         if self._strategy in _SURROGATES and knows:
-            return self._surrogate().choose(record.known(study, ()), n, random)
+            return self._by_surrogate(study, n, random)
         if self._strategy in (*_SURROGATES, Strategy.RANDOM):
             return self._by_chance(untried, n)
         return self._by_optuna(study, trials, untried, n, random)
+
+    def _starts_warm(self, study: optuna.Study) -> bool:
+        counts = [0] * len(study.directions)
+        for earlier in self._earlier:
+            if earlier.objective < len(counts):
+                counts[earlier.objective] += len(earlier.places)
+        return min(counts) >= N_START
 
     def _by_chance(self, untried: Bool[ndarray, " n_candidates"], n: int) -> list[int]:
         """Each from a seed of its own: the same ones, however many are asked at a time."""
@@ -170,14 +200,37 @@ class CandidateSampler(optuna.samplers.BaseSampler):
             untried[chosen[-1]] = False
         return chosen
 
-    def _surrogate(self) -> Chooser:
-        if self._chooser is None:
-            self._chooser = Chooser(
-                features=self._space.features(),
+    def _by_surrogate(
+        self, study: optuna.Study, n: int, random: np.random.Generator
+    ) -> list[int]:
+        """From all that is known, and some from the study's own trials alone.
+
+        An earlier source that is wrong about everything would else keep the search away
+        from what contradicts it.
+        """
+        record = self._record
+        n_alone = 0
+        if self._earlier and record.n_evaluated >= N_START:
+            n_alone = int(random.binomial(n, _ALONE))
+        together = with_earlier(record.known(study, ()), self._earlier)
+        chosen = self._surrogate("all").choose(together, n - n_alone, random)
+        if n_alone:
+            own = record.known(study, chosen)
+            chosen += self._surrogate("own").choose(own, n_alone, random)
+        return chosen
+
+    def _surrogate(self, what: str) -> Chooser:
+        """One chooser for each kind of what is known: they remember their kernels."""
+        if self._features is None:
+            self._features = self._space.features()
+        if what not in self._choosers:
+            self._choosers[what] = Chooser(
+                features=self._features,
                 neighbors_of=self._space.pool.neighbors_of,
                 by_improvement=self._strategy is Strategy.EXPECTED_IMPROVEMENT,
+                by_forest=self._strategy is Strategy.RANDOM_FOREST,
             )
-        return self._chooser
+        return self._choosers[what]
 
     def _by_optuna(
         self,

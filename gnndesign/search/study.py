@@ -35,6 +35,7 @@ from gnndesign.search.results import SearchResult
 from gnndesign.search.sampler import CandidateSampler, Strategy
 from gnndesign.search.space import Space
 from gnndesign.search.trials import ConstraintColumn, ObjectiveColumn
+from gnndesign.search.warm_start import WarmStart
 from gnndesign.studies import open_existing_study
 
 
@@ -47,6 +48,7 @@ def search_compositions(
     *,
     constraints: Sequence[Constraint] = (),
     first: Sequence[Mapping[str, Choice]] = (),
+    warm_start: Sequence[WarmStart] = (),
     batch_size: int = 16,
     group_size: int | None = None,
     relaxing: Relaxing = RELAXING,
@@ -80,11 +82,15 @@ def search_compositions(
             their cost, and a candidate that misses one goes no farther; it is no result,
             but the sampler learns from it.
         first: candidates to begin with, by their choices, instead of random ones.
+        warm_start: values of candidates from elsewhere, which a surrogate learns from;
+            give the same when the search is resumed. See `WarmStart`,
+            `warm_start_from_study` and `warm_start_from_csv`.
         batch_size: candidates on their way at a time.
         group_size: as many are replaced at a time, when they are through; a fourth of
             the batch if not given. A worker of an executor takes so many a call.
         relaxing: how every candidate is relaxed.
-        strategy: "gaussian_process", "tpe" or "random", see `Strategy`.
+        strategy: "gaussian_process", "random_forest", "tpe", "random" and others, see
+            `Strategy`.
         seed: of the proposals. Each draws its random numbers from the seed and the number
             of candidates taken, so a resumed search proposes what an uninterrupted one
             would have.
@@ -113,6 +119,7 @@ def search_compositions(
         storage,
         constraints=constraints,
         first=first,
+        warm_start=warm_start,
         batch_size=batch_size,
         group_size=group_size,
         relaxing=relaxing,
@@ -140,6 +147,7 @@ def iterate_search(
     *,
     constraints: Sequence[Constraint] = (),
     first: Sequence[Mapping[str, Choice]] = (),
+    warm_start: Sequence[WarmStart] = (),
     batch_size: int = 16,
     group_size: int | None = None,
     relaxing: Relaxing = RELAXING,
@@ -185,7 +193,9 @@ def iterate_search(
         executor=executor,
         should_stop=should_stop,
     )
-    sampler = CandidateSampler(space, strategy=Strategy(strategy), seed=seed)
+    sampler = CandidateSampler(
+        space, strategy=Strategy(strategy), seed=seed, warm_start=warm_start
+    )
     return search.run(storage, study_name, sampler)
 
 

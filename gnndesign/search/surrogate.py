@@ -26,6 +26,9 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 _LENGTHS = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 _LINEAR = (0.0, 1.0, 10.0)
 _NOISES = (1e-4, 1e-2, 1e-1)
+_DISTRUST = (1.0, 10.0, 1000.0)
+"""Times that the noise of other sources may be more than was said."""
+
 _OFFSET_VARIANCE = 100.0
 
 
@@ -96,30 +99,19 @@ def fit_kernel(
         sources = np.zeros(len(values), dtype=int)
     shared = offsets(sources, sources)
     distances = _distances(points, points)
+    others = [tuple(f * v for v in other_noise) for f in _DISTRUST]
+    noises = list(itertools.product(_NOISES, others if other_noise else [()]))
     best, best_evidence = None, -np.inf
     for length, linear in itertools.product(_LENGTHS, _LINEAR):
         covariance = _covariance(distances / length, points, points, linear) + shared
-        for noise in _NOISES:
+        for noise, other in noises:
             kernel = Kernel(
-                length=length, linear=linear, noise=noise, other_noise=other_noise
+                length=length, linear=linear, noise=noise, other_noise=other
             )
             evidence = _evidence(covariance, kernel.noises(sources), values)
             if best is None or evidence > best_evidence:
                 best, best_evidence = kernel, evidence
     assert best is not None
-    if not other_noise:
-        return best
-    covariance = best.between(points, points) + shared
-    for factor in (10.0, 100.0):
-        noisier = Kernel(
-            length=best.length,
-            linear=best.linear,
-            noise=best.noise,
-            other_noise=tuple(factor * variance for variance in other_noise),
-        )
-        evidence = _evidence(covariance, noisier.noises(sources), values)
-        if evidence > best_evidence:
-            best, best_evidence = noisier, evidence
     return best
 
 
