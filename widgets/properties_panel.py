@@ -12,6 +12,7 @@ from gnndesign.properties.catalog import PROPERTIES
 from gnndesign.properties.table import title_of
 from gnndesign_widgets.controls import FIELD, Message, RunBar, button, field, heading
 from gnndesign_widgets.outcomes import COLUMNS, outcome_html, outcome_row
+from gnndesign_widgets.phonon_modes_panel import PhononModesPanel
 from gnndesign_widgets.properties import SOURCES, PropertiesModel
 from gnndesign_widgets.property_form import PropertyForm
 from gnndesign_widgets.row_table import RowTable
@@ -51,6 +52,7 @@ class PropertiesPanel(ipw.VBox):
         self.bar = RunBar(model.job, model.start, again=lambda: 0)
         self.table = RowTable(COLUMNS)
         self.details = ipw.HTML()
+        self.modes = PhononModesPanel(model)
         self.message = Message()
         self.name = ipw.Text(value="properties", description="Export as", style=FIELD)
         self.name.layout.width = "auto"
@@ -66,6 +68,7 @@ class PropertiesPanel(ipw.VBox):
                 self.bar,
                 self.table,
                 self.details,
+                self.modes,
                 self._result_buttons(),
                 self.name,
                 self._export_buttons(),

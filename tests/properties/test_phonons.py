@@ -111,6 +111,15 @@ def test_bands_follow_the_standard_path_of_the_lattice(argon):
     assert highest == pytest.approx(argon.max_frequency_THz, rel=0.01)
 
 
+def test_special_points_have_the_places_of_the_lattice(argon):
+    found = argon.bands.special_points
+    # The path jumps at one of its corners, and comes to others twice.
+    assert list(found) == list("GXWKLU")
+    known = bulk("Ar").cell.bandpath().special_points
+    for label, q_point in found.items():
+        assert q_point == pytest.approx(known[label]), label
+
+
 def test_a_mode_pushes_its_atoms_back_by_its_frequency(argon, lennard_jones):
     q_point = (0.5, 0.5, 0.0)
     for band in range(3):

@@ -26,8 +26,9 @@ from gnndesign.properties.outcomes import Outcome, PropertyStatus
 from gnndesign.properties.work import Relaxing
 from gnndesign_widgets import show
 from gnndesign_widgets.figures import Figures
+from gnndesign_widgets.outcomes import frames_of
 from gnndesign_widgets.potential import PotentialModel
-from gnndesign_widgets.properties import PropertiesModel, frames_of
+from gnndesign_widgets.properties import PropertiesModel
 from gnndesign_widgets.properties_panel import PropertiesPanel
 from gnndesign_widgets.property_form import PropertyForm
 from gnndesign_widgets.show import OutcomesView, ResultView
