@@ -22,15 +22,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import ase
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
 
 from gnndesign.errors import ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Steps
+from gnndesign.properties.bounds import Symprec, check_bounds
 from gnndesign.properties.elastic_moduli import VOIGT, to_mandel
 from gnndesign.properties.elasticity_result import ElasticityResult, fitted, turned
 from gnndesign.properties.standard_orientation import (
@@ -39,6 +41,8 @@ from gnndesign.properties.standard_orientation import (
 )
 from gnndesign.properties.work import Relaxing, equilibrium, evaluated
 from gnndesign.units import EV_PER_A3_TO_GPA
+
+_Strain = Annotated[float, Interval(ge=-0.2, le=0.2)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,26 +67,24 @@ class Elasticity(Property[ElasticityResult]):
     kind: ClassVar[str] = "elasticity"
     title: ClassVar[str] = "Elastic tensor"
 
-    normal_strains: tuple[float, ...] = (-0.01, -0.005, 0.005, 0.01)
-    shear_strains: tuple[float, ...] = (-0.06, -0.03, 0.03, 0.06)
+    normal_strains: tuple[_Strain, ...] = (-0.01, -0.005, 0.005, 0.01)
+    shear_strains: tuple[_Strain, ...] = (-0.06, -0.03, 0.03, 0.06)
     relaxing: Relaxing | None = field(default_factory=Relaxing)
     at_each: Relaxing | None = field(
         default_factory=lambda: Relaxing(cell=None, max_force=0.002)
     )
-    degree: int = 3
+    degree: Annotated[int, Interval(ge=2, le=3)] = 3
     use_symmetry: bool = False
-    symprec: float = 1e-2
+    symprec: Symprec = 1e-2
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         for name in ("normal_strains", "shear_strains"):
             strains = getattr(self, name)
-            if not strains or not all(0 < abs(strain) <= 0.2 for strain in strains):
+            if not strains or not all(strains):
                 raise ParameterError(
-                    f"Wanted {name} between -0.2 and 0.2, at least one and none zero, "
-                    f"got {strains}."
+                    f"Wanted {name}, at least one and none zero, got {strains}."
                 )
-        if self.degree not in (2, 3):
-            raise ParameterError(f"Wanted degree 2 or 3, got {self.degree}.")
         if self.at_each is not None and self.at_each.cell is not None:
             raise ParameterError(
                 "Wanted at_each with cell=None, which keeps the strain, got "

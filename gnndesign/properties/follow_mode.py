@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import ase
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
 
 from gnndesign.errors import ConvergenceError, ParameterError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import End, Property, Steps
+from gnndesign.properties.bounds import Seed, Symprec, check_bounds
 from gnndesign.properties.follow_mode_result import FollowedRound, FollowModeResult
 from gnndesign.properties.phonon_modes import (
     PhononMode,
@@ -62,24 +64,17 @@ class FollowMode(Property[FollowModeResult]):
     title: ClassVar[str] = "Follow imaginary modes"
 
     phonons: Phonons = field(default_factory=_even_phonons)
-    amplitudes: Sequence[float] = (0.1, 0.3)
-    n_mixtures: int = 4
-    seed: int = 0
+    amplitudes: Sequence[Annotated[float, Interval(gt=0, le=1)]] = (0.1, 0.3)
+    n_mixtures: Annotated[int, Interval(ge=0, le=1000)] = 4
+    seed: Seed = 0
     relaxing: Relaxing = field(default_factory=lambda: Relaxing(max_force=5e-3))
-    max_rounds: int = 3
-    symprec: float = 0.02
+    max_rounds: Annotated[int, Interval(ge=1, le=100)] = 3
+    symprec: Symprec = 0.02
 
     def __post_init__(self) -> None:
-        if not self.amplitudes or not all(0 < a <= 1 for a in self.amplitudes):
-            raise ParameterError(
-                "Wanted one or more amplitudes above 0, at most 1 Å, got "
-                f"{self.amplitudes}."
-            )
-        if self.n_mixtures < 0 or self.max_rounds < 1 or not self.symprec > 0:
-            raise ParameterError(
-                "Wanted n_mixtures >= 0, max_rounds >= 1 and symprec > 0 Å, got "
-                f"{self.n_mixtures}, {self.max_rounds} and {self.symprec}."
-            )
+        check_bounds(self)
+        if not self.amplitudes:
+            raise ParameterError("Wanted one or more amplitudes, got none.")
         if self.relaxing.fix_symmetry:
             raise ParameterError(
                 "Wanted relaxing without fix_symmetry: a stable structure has less "

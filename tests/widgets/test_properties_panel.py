@@ -100,10 +100,28 @@ def test_a_parameter_that_makes_no_sense_is_refused_where_it_is_typed(model):
     panel = PropertiesPanel(model)
     form = panel.parameters.children[0]
     form.inputs["strain"].value = "much"
-    assert "strain as a number" in html.unescape(form._message.value)
+    below = form.refusals["strain"]
+    assert "strain as a number" in html.unescape(below.value)
+    assert below.layout.display == ""
     panel.bar.run.click()
     assert "strain as a number" in html.unescape(panel.bar.message.value)
+    for nonsense in ("-0.05", "nan", "1e9"):
+        form.inputs["strain"].value = nonsense
+        assert "Wanted strain from 0.005 to 0.3" in below.value
+    # It is said once.
+    assert "strain" not in form._message.value
+    form.inputs["at_each.max_force"].value = "0"
+    assert "at_each.max_force above 0" in form.refusals["at_each.max_force"].value
+    assert "from 0.005" in below.value
+    form.inputs["at_each.max_force"].value = "0.01"
     form.inputs["strain"].value = "0.05"
+    assert below.layout.display == "none"
+    assert form._message.value == "" == below.value
+    assert form.inputs["strain"].tooltip.endswith("Wanted: from 0.005 to 0.3.")
+    # What makes no sense together is said below all fields.
+    form.inputs["at_each.cell"].value = "full"
+    assert "which keep the volume" in html.unescape(form._message.value)
+    form.inputs["at_each.cell"].value = "none"
     assert form._message.value == ""
     panel.boxes[EOS].value = False
     assert (model.chosen, panel.parameters.children) == ((), ())
