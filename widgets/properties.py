@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from glob import glob
 from pathlib import Path
 from typing import Any
 
 import ase
 from traitlets import Dict, Enum, HasTraits, Instance, Tuple, Unicode, observe
 
-from gnndesign.errors import CheckpointError, JobError, ParameterError
+from gnndesign.errors import (
+    CheckpointError,
+    GNNDesignError,
+    JobError,
+    ParameterError,
+)
 from gnndesign.jobs.properties import (
     Key,
     OutcomesReader,
     properties_of,
     properties_parameters,
     structure_names,
+    typed_parameters,
 )
 from gnndesign.jobs.spec import JobKind, JobSpec
+from gnndesign.jobs.store import JobStore
 from gnndesign.properties.base import Property
 from gnndesign.properties.catalog import PROPERTIES
 from gnndesign.properties.export import save_outcomes
@@ -28,7 +34,6 @@ from gnndesign.properties.outcomes import Outcome
 from gnndesign.properties.phonon_result import PhononResult
 from gnndesign.properties.phonons import Phonons
 from gnndesign.properties.table import title_of
-from gnndesign.structures.files import load_structures
 from gnndesign_widgets.figures import Figures
 from gnndesign_widgets.jobs import JobModel
 from gnndesign_widgets.outcomes import (
@@ -40,6 +45,7 @@ from gnndesign_widgets.outcomes import (
 from gnndesign_widgets.phonon_modes import PhononModes
 from gnndesign_widgets.potential import PotentialModel
 from gnndesign_widgets.structure import StructureModel
+from gnndesign_widgets.structure_patterns import structures_from_files
 
 SOURCES = {
     "The one shown": "shown",
@@ -112,7 +118,7 @@ class PropertiesModel(HasTraits):
             ParameterError: no file of this name.
         """
         if self.source == "files":
-            return _from_files(self.files)
+            return structures_from_files(self.files)
         entries = [self._structure.current]
         if self.source == "chosen":
             entries = [self._structure.entries[k] for k in self._structure.chosen]
@@ -214,7 +220,21 @@ class PropertiesModel(HasTraits):
         self.picked = None
         self.outcomes, self.problem = {}, ""
         self.names = () if store is None else tuple(structure_names(store.spec))
+        if store is not None:
+            self._refill(store)
         self._read()
+
+    def _refill(self, store: JobStore) -> None:
+        """Type what a job was started with."""
+        try:
+            used = properties_of(store.spec)
+            typed = {each.kind: typed_parameters(store, each) for each in used}
+        except (GNNDesignError, OSError) as error:
+            self.problem = f"The form does not show the parameters of this job: {error}"
+            return
+        with self.hold_trait_notifications():
+            self.settings = {**self.settings, **typed}
+            self.chosen = tuple(kind for kind in PROPERTIES if kind in typed)
 
     def _read(self, _change: object = None) -> None:
         reader = self._reader
@@ -257,23 +277,3 @@ class PropertiesModel(HasTraits):
         with self.figures.hold_trait_notifications():
             self.figures.frames = self.modes.frames
             self.figures.is_played = bool(self.modes.frames)
-
-
-def _from_files(text: str) -> list[tuple[str, ase.Atoms]]:
-    """Every frame of every file, by its name."""
-    patterns = [part.strip() for part in text.split(",") if part.strip()]
-    if not patterns:
-        raise ParameterError("Wanted files, such as data/*.cif.")
-    found: list[tuple[str, ase.Atoms]] = []
-    for pattern in patterns:
-        paths = sorted(glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207
-        if not paths:
-            raise ParameterError(f"There is no file '{pattern}'.")
-        for path in map(Path, paths):
-            frames = load_structures(path)
-            several = len(frames) > 1
-            found += [
-                (f"{path.name}[{k}]" if several else path.name, atoms)
-                for k, atoms in enumerate(frames)
-            ]
-    return found

@@ -76,6 +76,7 @@ class PropertiesPanel(ipw.VBox):
             ]
         )
         model.observe(self._show_forms, "chosen")
+        model.observe(self._show_texts, "settings")
         model.observe(self._show_files, "source")
         model.observe(self._show_rows, ["outcomes", "problem"])
         model.observe(self._show_picked, "picked")
@@ -128,6 +129,11 @@ class PropertiesPanel(ipw.VBox):
         self.parameters.selected_index = None
         self.parameters.children = [self._forms[kind] for kind in chosen]
         self.parameters.titles = [f"{title_of(k)}: parameters" for k in chosen]
+
+    def _show_texts(self, _change: object = None) -> None:
+        """What was typed, here or by opening a job."""
+        for kind, form in self._forms.items():
+            form.show(self._model.settings.get(kind, {}))
 
     def _show_files(self, _change: object = None) -> None:
         wanted = self._model.source == "files"

@@ -18,6 +18,7 @@ from gnndesign.jobs.properties import (
 from gnndesign.jobs.spec import JobSpec
 from gnndesign.jobs.store import JobStore
 from gnndesign.potentials.lennard_jones import LennardJones
+from gnndesign.properties.adsorption import Adsorption
 from gnndesign.properties.base import Quantity
 from gnndesign.properties.compute import compute
 from gnndesign.properties.equation_of_state import EquationOfState
@@ -254,6 +255,51 @@ def test_a_restarted_kernel_finds_the_outcomes(finished):
     assert list(later.figures.builds) == ["Equation of state"]
     later.job.attach(None)
     assert (panel.table.rows, panel.details.value, later.figures.builds) == ([], "", {})
+
+
+def test_a_job_that_is_opened_again_refills_the_form(home, model):
+    used = [
+        EquationOfState(n_points=9, relaxing=None, at_each=Relaxing(cell=None)),
+        Adsorption(molecule=WATER, distance=2.5),
+    ]
+    spec = JobSpec.create(
+        "properties",
+        potential="lennard-jones",
+        structures=[CRYSTAL],
+        parameters=properties_parameters(used),
+    )
+    JobStore.create(spec, home)
+    panel = PropertiesPanel(model)
+    form = panel.parameters.children[0]
+    form.inputs["strain"].value = "0.2"
+    model.job.attach_latest()
+    # In the form that was there, and in one that is new.
+    assert form.inputs["n_points"].value == "9"
+    assert form.inputs["strain"].value == "0.06"
+    assert form.inputs["relaxing"].value is False
+    assert form.inputs["at_each.cell"].value == "none"
+    assert panel.boxes["adsorption"].value
+    other = panel.parameters.children[1]
+    assert other.inputs["distance"].value == "2.5"
+    assert other.inputs["molecule"].value.endswith("adsorption.molecule.traj")
+    assert model.properties() == used
+    assert form._message.value == other._message.value == ""
+
+
+def test_parameters_of_another_version_say_so(home, model):
+    parameters = properties_parameters([EquationOfState(n_points=9)])
+    parameters["properties"][0]["parameters"]["points"] = 3
+    spec = JobSpec.create(
+        "properties",
+        potential="lennard-jones",
+        structures=[CRYSTAL],
+        parameters=parameters,
+    )
+    JobStore.create(spec, home)
+    panel = PropertiesPanel(model)
+    model.job.attach_latest()
+    assert "does not show the parameters" in panel.message.value
+    assert panel.parameters.children[0].inputs["n_points"].value == "5"
 
 
 def test_outcomes_of_another_version_say_so(finished):
