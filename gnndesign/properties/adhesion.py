@@ -30,7 +30,7 @@ from gnndesign.properties.interface_cells import (
     stacked,
     strained,
 )
-from gnndesign.properties.work import Relaxing, evaluated
+from gnndesign.properties.work import AS_GIVEN, Relaxing, evaluated
 from gnndesign.units import EV_PER_A2_TO_J_PER_M2
 
 _SOFT_NOTE = (
@@ -178,7 +178,7 @@ class Adhesion(Property[AdhesionResult]):
         self._refuse_edges(rigid)
         together = [*alone, joined[best]]
         # Where nothing is free to move, the first evaluation ends it.
-        relaxing = self.relaxing or Relaxing(cell=None, max_force=np.inf)
+        relaxing = self.relaxing or AS_GIVEN
         first, second, both = yield from relaxing.steps(together, "interface or slab")
         work = (first.energy + second.energy - both.energy) / area
         largest = max(map(abs, (*lower_strains, *upper_strains)))

@@ -26,7 +26,7 @@ from gnndesign.errors import FitError, ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps, quantities_of
 from gnndesign.properties.bounds import check_bounds
-from gnndesign.properties.work import Relaxing, equilibrium
+from gnndesign.properties.work import AS_GIVEN, Relaxing, equilibrium
 from gnndesign.units import EV_PER_A3_TO_GPA
 
 Form = Literal["birch-murnaghan", "vinet"]
@@ -141,7 +141,7 @@ class EquationOfState(Property[EquationOfStateResult]):
         fractions = 1.0 + np.linspace(-self.strain, self.strain, self.n_points)
         copies = [_scaled(start, float(fraction)) for fraction in fractions]
         # Where nothing is free to move, the first evaluation ends it.
-        relaxing = self.at_each or Relaxing(cell=None, max_force=np.inf)
+        relaxing = self.at_each or AS_GIVEN
         ends = yield from relaxing.steps(copies, "copy at volume")
         volumes = np.array([end.atoms.get_volume() for end in ends])
         energies = np.array([end.energy for end in ends])

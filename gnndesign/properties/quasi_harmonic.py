@@ -35,7 +35,7 @@ from gnndesign.properties.quasi_harmonic_result import (
     ModeGruneisen,
     QuasiHarmonicResult,
 )
-from gnndesign.properties.work import Relaxing, equilibrium
+from gnndesign.properties.work import AS_GIVEN, Relaxing, equilibrium
 from gnndesign.units import EV_PER_A3_TO_GPA, EV_TO_J_PER_MOL
 
 _COARSE = 0.4
@@ -120,7 +120,7 @@ class QuasiHarmonic(Property[QuasiHarmonicResult]):
         start = yield from equilibrium(atoms, self.phonons.relaxing)
         strains = np.linspace(self.min_strain, self.max_strain, self.n_volumes)
         copies = [_scaled(start, 1.0 + float(strain)) for strain in strains]
-        relaxing = self.at_each or Relaxing(cell=None, max_force=np.inf)
+        relaxing = self.at_each or AS_GIVEN
         ends = yield from relaxing.steps(copies, "copy at volume")
         # The same supercell at every volume, so that what it lacks cancels.
         supercell = self.phonons.supercell_of(start)
