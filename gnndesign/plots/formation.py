@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from gnndesign.plots.error_bands import COLORS, dressed
 from gnndesign.properties.formation import CohesionResult, FormationResult
 
-_ELEMENTS, _DFT = "#7f7f7f", "#E69F00"
+_DFT = "#E69F00"
 _GAP = 0.3
 """Of the length of the bars: room for what is written at their ends."""
 
@@ -29,15 +29,16 @@ def formation(result: FormationResult) -> go.Figure:
         text=[f"{value:.3f}" for value in values],
         textposition="outside",
         width=0.5,
+        showlegend=False,
         hovertemplate="%{x}<br>%{y:.4f} eV/atom<extra></extra>",
     )
-    _line_at_zero(figure, "Elements in their ground states")
+    figure.add_hline(y=0, line={"width": 1, "color": "#7f7f7f"})
     low, high = min(0.0, *values), max(0.0, *values)
-    room = _GAP * ((high - low) or 1.0)
-    # Room below only where bars go, and above for the name of the line.
+    high = high if high > low else 1.0
+    room = _GAP * (high - low)
     figure.update_yaxes(
-        title_text="Formation energy (eV/atom)",
-        range=[low - (room if low < 0 else 0.0), high + room],
+        title_text="Energy of formation from the elements (eV/atom)",
+        range=[low - (room if low < 0 else 0.0), high + (room if high > 0 else 0.0)],
     )
     figure.update_xaxes(showgrid=False)
     if result.difference_to_dft_per_atom is not None:
@@ -71,17 +72,3 @@ def cohesion(result: CohesionResult) -> go.Figure:
     figure.update_yaxes(title_text="Energy of the potential (eV/atom)")
     figure.update_xaxes(showgrid=False)
     return dressed(figure, height=340, name="cohesive energy")
-
-
-def _line_at_zero(figure: go.Figure, text: str) -> None:
-    figure.add_hline(
-        y=0,
-        line={"width": 1, "color": _ELEMENTS},
-        annotation={
-            "text": text,
-            "xanchor": "left",
-            "yanchor": "bottom",
-            "x": 0,
-            "font": {"color": _ELEMENTS},
-        },
-    )

@@ -27,7 +27,7 @@ def test_a_formation_energy_stands_beside_that_of_dft():
     assert list(bars.text) == ["-2.750", "-3.050"]
     assert figure.layout.xaxis.title.text == "Difference: +300 meV/atom"
     low, high = figure.layout.yaxis.range
-    assert low < -3.05 < 0 < high
+    assert low < -3.05 < 0 == high
 
 
 def test_a_formation_energy_that_dft_does_not_know_stands_alone():
