@@ -35,6 +35,7 @@ from gnndesign.properties.phonon_modes import (
 )
 from gnndesign.properties.phonon_result import PhononResult
 from gnndesign.properties.phonon_supercell import chosen_supercell, given_supercell
+from gnndesign.properties.polarity import NO_SPLITTING_NOTE, is_polar
 from gnndesign.properties.work import Relaxing, equilibrium
 
 _LARGE_RESIDUAL = 0.01
@@ -50,7 +51,8 @@ class Phonons(Property[PhononResult]):
     """Harmonic phonons by displaced supercells, through phonopy.
 
     Potentials of short reach have no macroscopic electric field, so that the splitting
-    of longitudinal and transverse optical modes at the zone's center is missing.
+    of longitudinal and transverse optical modes at the zone's center is missing; a note
+    says so of polar crystals, see `PhononResult.lacks_splitting`.
 
     Attributes:
         supercell: repeats of the structure's cell along its vectors, or a (3, 3) matrix
@@ -202,6 +204,8 @@ class Phonons(Property[PhononResult]):
         share = count @ mesh.weights / (frequencies.shape[1] * mesh.weights.sum())
         if share or exact:
             notes.append(_instability(share, mesh, exact))
+        if is_polar(crystal):
+            notes.append(NO_SPLITTING_NOTE)
         return tuple(notes)
 
 
