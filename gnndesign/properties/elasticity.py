@@ -21,7 +21,7 @@ the same stresses do not; `degree=2` gives the line's slope.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar
 
 import ase
@@ -29,7 +29,7 @@ import numpy as np
 from annotated_types import Interval
 from jaxtyping import Float
 
-from gnndesign.errors import ParameterError, StructureError
+from gnndesign.errors import FitError, ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Steps
 from gnndesign.properties.bounds import Symprec, check_bounds
@@ -51,7 +51,9 @@ class Elasticity(Property[ElasticityResult]):
 
     Attributes:
         normal_strains: E_xx and its like, of one copy each.
-        shear_strains: E_xy and its like: half the engineering shear strain.
+        shear_strains: E_xy and its like: half the engineering shear strain. Where the
+            stresses are no polynomials of such shears, as in soft molecular crystals,
+            they are made as small as the normal strains, and a note says so.
         relaxing: how the crystal is brought to rest first; None takes it as it is.
         at_each: how the ions follow a strain, in a cell that stays; None clamps them
             to their fractional coordinates.
@@ -106,14 +108,35 @@ class Elasticity(Property[ElasticityResult]):
             )
 
     def steps(self, atoms: ase.Atoms, potential: Potential) -> Steps[ElasticityResult]:
-        """Relax, turn, strain, relax the ions, fit."""
+        """Relax, turn, strain, relax the ions, fit; if that fails with smaller shears."""
         del potential
         relaxed = yield from equilibrium(atoms, self.relaxing)
         start = standard_orientation(relaxed, self.symprec)
+        try:
+            return (yield from self._fitted(start, self.shear_strains))
+        except FitError:
+            wanted, reach = (
+                max(map(abs, strains))
+                for strains in (self.shear_strains, self.normal_strains)
+            )
+            if reach >= wanted:
+                raise
+        smaller = tuple(reach / wanted * strain for strain in self.shear_strains)
+        found = yield from self._fitted(start, smaller)
+        said = (
+            f"Shears of {wanted:.2g} are too large for polynomials of its stress; those "
+            f"taken are up to {reach:.2g}."
+        )
+        return replace(found, notes=(said, *found.notes))
+
+    def _fitted(
+        self, start: ase.Atoms, shear_strains: tuple[float, ...]
+    ) -> Steps[ElasticityResult]:
+        """The tensor from the stresses of strained copies of a crystal at rest."""
         turns = point_group(start, self.symprec)
         chosen = _independent(turns) if self.use_symmetry else tuple(range(6))
         amounts = [
-            self.normal_strains if place < 3 else self.shear_strains for place in chosen
+            self.normal_strains if place < 3 else shear_strains for place in chosen
         ]
         strains = np.array(
             [
