@@ -30,10 +30,12 @@ class Message(ipw.HTML):
         self.value = f"<span>{html.escape(text)}</span>" if text else ""
 
     def refuse(self, text: str) -> None:
-        """Say that something was not done, and why."""
+        """Say that something was not done, and why; an empty text removes the message."""
         self.value = (
             '<span style="color: var(--jp-error-color1, #c62828)">'
             f"{html.escape(text)}</span>"
+            if text
+            else ""
         )
 
     def attempt(self, action: Callable[[], str | None]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import ase
 import plotly.graph_objects as go
-from traitlets import Dict, HasTraits, Instance, Tuple, Unicode
+from traitlets import Bool, Dict, HasTraits, Instance, Tuple, Unicode
 
 Build = Callable[[], go.Figure]
 
@@ -21,6 +21,7 @@ class Figures(HasTraits):
         clicks: by title, what is done with the `customdata` of a point clicked on.
         atoms: what stands in the viewer; None leaves there what it has.
         frames: what moves in the viewer, in place of `atoms`; empty for nothing.
+        is_played: whether `frames` are played over and over, without anybody's asking.
         shown: title of the figure that is drawn; the first where there is none such.
     """
 
@@ -29,4 +30,5 @@ class Figures(HasTraits):
     clicks: dict[str, Callable[[Any], None]] = Dict()  # pyright: ignore[reportAssignmentType]
     atoms: ase.Atoms | None = Instance(ase.Atoms, allow_none=True)  # pyright: ignore[reportAssignmentType]
     frames: Sequence[ase.Atoms] = Tuple()  # pyright: ignore[reportAssignmentType]
+    is_played = Bool(default_value=False)
     shown = Unicode("")

@@ -1,13 +1,19 @@
-"""Outcomes in the notebook: a row each, and everything about one of them."""
+"""Outcomes in the notebook: a row each, and numbers, figure and structure of one."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+import ase
+
+from gnndesign.plots.properties import can_draw, draw
 from gnndesign.properties.base import Result
+from gnndesign.properties.follow_mode_result import FollowModeResult
 from gnndesign.properties.outcomes import Outcome
+from gnndesign.properties.phonon_result import PhononResult
 from gnndesign.properties.table import (
     error_text,
     number_text,
@@ -16,6 +22,7 @@ from gnndesign.properties.table import (
     title_of,
 )
 from gnndesign_widgets.controls import table
+from gnndesign_widgets.figures import Build
 
 COLUMNS = ("Structure", "Property", "Result", "Status")
 
@@ -57,3 +64,29 @@ def result_html(result: Result, error: Callable[[str], str] | None = None) -> st
 
 def _paragraphs(notes: Sequence[str]) -> str:
     return "".join(f"<div>{html.escape(each)}</div>" for each in notes)
+
+
+def figure_builds(outcome: Outcome[Any]) -> dict[str, Build]:
+    """The figure of an outcome by its title, if there is one."""
+    if outcome.result is None or not can_draw(outcome.result):
+        return {}
+    return {title_of(outcome.kind): partial(draw, outcome.result)}
+
+
+def structure_of(result: object) -> ase.Atoms | None:
+    """The structure that a result is of, such as the relaxed one."""
+    atoms = getattr(result, "atoms", None)
+    return atoms if isinstance(atoms, ase.Atoms) else None
+
+
+def frames_of(result: object) -> tuple[ase.Atoms, ...]:
+    """What of a result moves: its `frames()`, or the images of a path."""
+    frames: Callable[[], Any] | None = getattr(result, "frames", None)
+    return tuple(frames()) if callable(frames) else getattr(result, "images", ())
+
+
+def phonons_of(result: object) -> PhononResult | None:
+    """The phonons of the structure that a result is of, if it has them."""
+    if isinstance(result, FollowModeResult):
+        return result.end
+    return result if isinstance(result, PhononResult) else None

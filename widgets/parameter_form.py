@@ -21,6 +21,9 @@ _HINTS = {
 class ParameterForm(ipw.VBox):
     """Fields as text; what is typed is told at once, and judged.
 
+    What is no value of a field, or out of its bounds, is refused below the field; what
+    makes no sense together, below all of them.
+
     Args:
         fields: of the parameters.
         texts: by name of a field, what was typed before where it is not the default.
@@ -29,6 +32,7 @@ class ParameterForm(ipw.VBox):
 
     Attributes:
         inputs: by name of a field.
+        refusals: below each, why what was typed there is no value.
     """
 
     def __init__(
@@ -43,6 +47,8 @@ class ParameterForm(ipw.VBox):
         self._check = check
         self._message = Message()
         self.inputs: dict[str, ipw.DOMWidget] = {}
+        self.refusals: dict[str, Message] = {}
+        self._reasons: dict[str, str] = {}
         self._defaults = {each.name: each.default_text for each in flattened(fields)}
         super().__init__([*(self._row(each) for each in fields), self._message])
 
@@ -74,10 +80,13 @@ class ParameterForm(ipw.VBox):
                 placeholder=_HINTS.get(field.kind, NONE if field.optional else ""),
                 continuous_update=False,
             )
-        made.tooltip = field.doc
+        made.tooltip = field.tooltip
         made.observe(partial(self._typed, field), "value")
         self.inputs[field.name] = made
-        return labeled(made)
+        refusal = self.refusals[field.name] = Message()
+        refusal.layout.margin = "0 0 0 158px"
+        refusal.layout.display = "none"
+        return ipw.VBox([labeled(made), refusal])
 
     def _group(self, group: Field) -> ipw.Widget:
         """A heading, with a box to tick where it may be left out, and its fields."""
@@ -103,9 +112,23 @@ class ParameterForm(ipw.VBox):
         text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
         is_default = text.strip() == field.default_text
         self._tell(field.name, None if is_default else text)
-        try:
-            self._check()
-        except (GNNDesignError, OSError) as error:
-            self._message.refuse(str(error))
-        else:
-            self._message.say("")
+        if field.name in self.refusals:
+            self._judge(field, text)
+        reason = _reason(self._check)
+        self._message.refuse("" if reason in self._reasons.values() else reason)
+
+    def _judge(self, field: Field, text: str) -> None:
+        """Say below a field what is wrong with it alone."""
+        reason = _reason(lambda: field.parse(text))
+        self._reasons[field.name] = reason
+        self.refusals[field.name].refuse(reason)
+        self.refusals[field.name].layout.display = "" if reason else "none"
+
+
+def _reason(attempt: Callable[[], object]) -> str:
+    """Why something cannot be done; empty where it can."""
+    try:
+        attempt()
+    except (GNNDesignError, OSError) as error:
+        return str(error)
+    return ""

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from glob import glob
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import ase
 from traitlets import Dict, Enum, HasTraits, Instance, Tuple, Unicode, observe
 
-from gnndesign.errors import CheckpointError, JobError, ParameterError
+from gnndesign.errors import (
+    CheckpointError,
+    GNNDesignError,
+    JobError,
+    ParameterError,
+)
 from gnndesign.jobs.properties import (
     Key,
     OutcomesReader,
     properties_of,
     properties_parameters,
     structure_names,
+    typed_parameters,
 )
 from gnndesign.jobs.spec import JobKind, JobSpec
-from gnndesign.plots.properties import can_draw, draw
+from gnndesign.jobs.store import JobStore
 from gnndesign.properties.base import Property
 from gnndesign.properties.catalog import PROPERTIES
 from gnndesign.properties.export import save_outcomes
+from gnndesign.properties.follow_mode import FollowMode
 from gnndesign.properties.from_text import property_from_text
 from gnndesign.properties.outcomes import Outcome
+from gnndesign.properties.phonon_result import PhononResult
+from gnndesign.properties.phonons import Phonons
 from gnndesign.properties.table import title_of
-from gnndesign.structures.files import load_structures
-from gnndesign_widgets.figures import Build, Figures
+from gnndesign_widgets.figures import Figures
 from gnndesign_widgets.jobs import JobModel
+from gnndesign_widgets.outcomes import (
+    figure_builds,
+    frames_of,
+    phonons_of,
+    structure_of,
+)
+from gnndesign_widgets.phonon_modes import PhononModes
 from gnndesign_widgets.potential import PotentialModel
 from gnndesign_widgets.structure import StructureModel
+from gnndesign_widgets.structure_patterns import structures_from_files
 
 SOURCES = {
     "The one shown": "shown",
@@ -56,6 +70,7 @@ class PropertiesModel(HasTraits):
         picked: whose figure and structure are on the stage; None for none.
         problem: why outcomes cannot be read; empty otherwise.
         figures: for the stage.
+        modes: of the crystal whose phonons were picked.
     """
 
     chosen = Tuple(default_value=PROPERTIES[:1])
@@ -74,6 +89,8 @@ class PropertiesModel(HasTraits):
         self._reader: OutcomesReader | None = None
         self._inputs: list[ase.Atoms] = []
         self.figures = Figures(title="Properties")
+        self.modes = PhononModes()
+        self.modes.observe(self._play, "frames")
         self.job = JobModel(JobKind.PROPERTIES)
         self.job.observe(self._begin, "job_id")
         self.job.observe(self._read, "revision")
@@ -101,7 +118,7 @@ class PropertiesModel(HasTraits):
             ParameterError: no file of this name.
         """
         if self.source == "files":
-            return _from_files(self.files)
+            return structures_from_files(self.files)
         entries = [self._structure.current]
         if self.source == "chosen":
             entries = [self._structure.entries[k] for k in self._structure.chosen]
@@ -172,6 +189,30 @@ class PropertiesModel(HasTraits):
         self._structure.add([(name, copy)])
         return f"Took {name} to the desk."
 
+    def follow_worst_mode(self) -> None:
+        """Submit a job down the imaginary modes of the crystal that was picked.
+
+        Raises:
+            JobError: it has none.
+        """
+        store, phonons = self.job.store, self.modes.phonons
+        if store is None or self.picked is None or phonons is None or phonons.is_stable:
+            raise JobError("Choose a row of phonons with imaginary modes first.")
+        used = properties_of(store.spec)[self.picked[1]]
+        if isinstance(used, Phonons):
+            used = FollowMode.shown_by(used)
+        crystal = phonons.atoms.copy()
+        crystal.info = {}
+        self.job.submit(
+            JobSpec.create(
+                JobKind.PROPERTIES,
+                potential=store.spec.potential,
+                structures=[crystal],
+                parameters=properties_parameters([used], [self.names[self.picked[0]]]),
+                device=store.spec.device,
+            )
+        )
+
     def _begin(self, _change: object = None) -> None:
         store = self.job.store
         self._reader = None if store is None else OutcomesReader(store)
@@ -179,7 +220,21 @@ class PropertiesModel(HasTraits):
         self.picked = None
         self.outcomes, self.problem = {}, ""
         self.names = () if store is None else tuple(structure_names(store.spec))
+        if store is not None:
+            self._refill(store)
         self._read()
+
+    def _refill(self, store: JobStore) -> None:
+        """Type what a job was started with."""
+        try:
+            used = properties_of(store.spec)
+            typed = {each.kind: typed_parameters(store, each) for each in used}
+        except (GNNDesignError, OSError) as error:
+            self.problem = f"The form does not show the parameters of this job: {error}"
+            return
+        with self.hold_trait_notifications():
+            self.settings = {**self.settings, **typed}
+            self.chosen = tuple(kind for kind in PROPERTIES if kind in typed)
 
     def _read(self, _change: object = None) -> None:
         reader = self._reader
@@ -200,53 +255,25 @@ class PropertiesModel(HasTraits):
     def _offer(self, _change: object = None) -> None:
         """Figure and structure of what was picked."""
         outcome = None if self.picked is None else self.outcomes.get(self.picked)
+        result = None if outcome is None else outcome.result
+        self.modes.phonons = phonons_of(result)
         with self.figures.hold_trait_notifications():
-            self.figures.builds, self.figures.frames = {}, ()
-            self.figures.title = "Properties"
+            self.figures.builds, self.figures.clicks = {}, {}
+            self.figures.title, self.figures.atoms = "Properties", None
+            self.figures.frames, self.figures.is_played = (), False
             if outcome is None or self.picked is None:
-                self.figures.atoms = None
                 return
             self.figures.title = self.title(self.picked)
             self.figures.builds = figure_builds(outcome)
-            shown = structure_of(outcome.result)
+            if isinstance(result, PhononResult):
+                clicks = dict.fromkeys(self.figures.builds, self.modes.click)
+                self.figures.clicks = clicks
+            shown = structure_of(result)
             self.figures.atoms = shown or self._inputs[self.picked[0]]
-            self.figures.frames = frames_of(outcome.result)
+            self.figures.frames = frames_of(result)
 
-
-def figure_builds(outcome: Outcome[Any]) -> dict[str, Build]:
-    """The figure of an outcome by its title, if there is one."""
-    if outcome.result is None or not can_draw(outcome.result):
-        return {}
-    return {title_of(outcome.kind): partial(draw, outcome.result)}
-
-
-def structure_of(result: object) -> ase.Atoms | None:
-    """The structure that a result is of, such as the relaxed one."""
-    atoms = getattr(result, "atoms", None)
-    return atoms if isinstance(atoms, ase.Atoms) else None
-
-
-def frames_of(result: object) -> tuple[ase.Atoms, ...]:
-    """What of a result moves: its `frames()`, or the images of a path."""
-    frames: Callable[[], Any] | None = getattr(result, "frames", None)
-    return tuple(frames()) if callable(frames) else getattr(result, "images", ())
-
-
-def _from_files(text: str) -> list[tuple[str, ase.Atoms]]:
-    """Every frame of every file, by its name."""
-    patterns = [part.strip() for part in text.split(",") if part.strip()]
-    if not patterns:
-        raise ParameterError("Wanted files, such as data/*.cif.")
-    found: list[tuple[str, ase.Atoms]] = []
-    for pattern in patterns:
-        paths = sorted(glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207
-        if not paths:
-            raise ParameterError(f"There is no file '{pattern}'.")
-        for path in map(Path, paths):
-            frames = load_structures(path)
-            several = len(frames) > 1
-            found += [
-                (f"{path.name}[{k}]" if several else path.name, atoms)
-                for k, atoms in enumerate(frames)
-            ]
-    return found
+    def _play(self, _change: object = None) -> None:
+        """Play the mode that is chosen, or show the crystal at rest again."""
+        with self.figures.hold_trait_notifications():
+            self.figures.frames = self.modes.frames
+            self.figures.is_played = bool(self.modes.frames)

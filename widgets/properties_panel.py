@@ -12,6 +12,7 @@ from gnndesign.properties.catalog import PROPERTIES
 from gnndesign.properties.table import title_of
 from gnndesign_widgets.controls import FIELD, Message, RunBar, button, field, heading
 from gnndesign_widgets.outcomes import COLUMNS, outcome_html, outcome_row
+from gnndesign_widgets.phonon_modes_panel import PhononModesPanel
 from gnndesign_widgets.properties import SOURCES, PropertiesModel
 from gnndesign_widgets.property_form import PropertyForm
 from gnndesign_widgets.row_table import RowTable
@@ -51,6 +52,7 @@ class PropertiesPanel(ipw.VBox):
         self.bar = RunBar(model.job, model.start, again=lambda: 0)
         self.table = RowTable(COLUMNS)
         self.details = ipw.HTML()
+        self.modes = PhononModesPanel(model)
         self.message = Message()
         self.name = ipw.Text(value="properties", description="Export as", style=FIELD)
         self.name.layout.width = "auto"
@@ -66,6 +68,7 @@ class PropertiesPanel(ipw.VBox):
                 self.bar,
                 self.table,
                 self.details,
+                self.modes,
                 self._result_buttons(),
                 self.name,
                 self._export_buttons(),
@@ -73,6 +76,7 @@ class PropertiesPanel(ipw.VBox):
             ]
         )
         model.observe(self._show_forms, "chosen")
+        model.observe(self._show_texts, "settings")
         model.observe(self._show_files, "source")
         model.observe(self._show_rows, ["outcomes", "problem"])
         model.observe(self._show_picked, "picked")
@@ -125,6 +129,11 @@ class PropertiesPanel(ipw.VBox):
         self.parameters.selected_index = None
         self.parameters.children = [self._forms[kind] for kind in chosen]
         self.parameters.titles = [f"{title_of(k)}: parameters" for k in chosen]
+
+    def _show_texts(self, _change: object = None) -> None:
+        """What was typed, here or by opening a job."""
+        for kind, form in self._forms.items():
+            form.show(self._model.settings.get(kind, {}))
 
     def _show_files(self, _change: object = None) -> None:
         wanted = self._model.source == "files"

@@ -12,9 +12,15 @@ from gnndesign.errors import ParameterError
 from gnndesign.plots.properties import can_draw, draw
 from gnndesign.properties.base import Result
 from gnndesign.properties.outcomes import Outcome
-from gnndesign_widgets.outcomes import COLUMNS, outcome_html, outcome_row, result_html
+from gnndesign_widgets.outcomes import (
+    COLUMNS,
+    frames_of,
+    outcome_html,
+    outcome_row,
+    result_html,
+    structure_of,
+)
 from gnndesign_widgets.plot_view import PlotView
-from gnndesign_widgets.properties import frames_of, structure_of
 from gnndesign_widgets.row_table import RowTable
 from gnndesign_widgets.viewer import ViewerPanel
 

@@ -42,6 +42,7 @@ class Stage(ipw.VBox):
         self._figures: Figures | None = None
         self._atoms_shown: ase.Atoms | None = None
         self._settling = False
+        self._looping = False
         self._frames: TrajectoryFile | None = None
         self._history: History | None = None
         self._history_due = 0.0
@@ -149,6 +150,13 @@ class Stage(ipw.VBox):
             same = before is not None and len(before) == len(atoms)
             self.viewer.view.show(frames or atoms, keep_camera=same)
             self._atoms_shown = atoms
+        self._loop(on=figures.is_played)
+
+    def _loop(self, *, on: bool) -> None:
+        """Play what moves; what a person plays is left alone."""
+        if on is not self._looping:
+            self.viewer.loop(on=on)
+            self._looping = on
 
     def _draw_chosen(self, _change: object = None) -> None:
         """What the buttons above the plot ask for."""
@@ -164,6 +172,7 @@ class Stage(ipw.VBox):
 
     def _leave(self) -> None:
         self._simulation = self._history = self._results = self._figures = None
+        self._loop(on=False)
         if self._frames is not None:
             self._frames.close()
             self._frames = None

@@ -68,6 +68,10 @@ class ViewerPanel(ipywidgets.VBox):
         if frames is not None:
             self.view.show(frames)
 
+    def loop(self, *, on: bool) -> None:
+        """Play the frames over and over, or stop doing so."""
+        self.play.repeat = self.play.playing = on
+
     def _switch(self, trait: str, name: str, tooltip: str) -> ipywidgets.ToggleButton:
         button = ipywidgets.ToggleButton(description=name, tooltip=tooltip)
         button.layout.width = "auto"

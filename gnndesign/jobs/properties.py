@@ -2,6 +2,7 @@
 
 outcomes.jsonl  a line an outcome, appended when it has ended: {"structure": its place,
                 "property": the place of the property, "outcome": ...}
+parameters/     structures that are parameters, once a form shows them
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+import ase
+import ase.io
+
+from gnndesign.disk import replacing
 from gnndesign.jobs.control import Control, Progress
 from gnndesign.jobs.spec import JobSpec
 from gnndesign.jobs.store import JobStore
@@ -20,6 +25,7 @@ from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property
 from gnndesign.properties.catalog import new_property
 from gnndesign.properties.compute import Computation
+from gnndesign.properties.from_text import texts_of
 from gnndesign.properties.outcomes import Outcome, PropertyStatus
 from gnndesign.properties.plain import from_plain, to_plain
 
@@ -55,6 +61,31 @@ def properties_of(spec: JobSpec) -> list[Property[Any]]:
         new_property(each["kind"], **each["parameters"])
         for each in spec.parameters["properties"]
     ]
+
+
+def typed_parameters(store: JobStore, wanted: Property[Any]) -> dict[str, str]:
+    """What one would type into a form for a property of a job.
+
+    Args:
+        store: of the job; structures that are parameters are written into its folder.
+        wanted: of the job.
+
+    Returns:
+        As `property_from_text` takes it; what has its default is left out.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+
+    def save(name: str, structures: Sequence[ase.Atoms]) -> str:
+        path = store.folder / "parameters" / f"{wanted.kind}.{name}.traj"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            with replacing(path) as partial:
+                ase.io.write(partial, list(structures), format="traj")
+        return str(path)
+
+    return texts_of(wanted, save)
 
 
 def structure_names(spec: JobSpec) -> list[str]:

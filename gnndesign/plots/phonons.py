@@ -59,7 +59,12 @@ def _add_bands(figure: go.Figure, bands: PhononBands) -> None:
         (_REAL, "Real", np.maximum(bands.frequencies_THz, 0.0)),
         (_IMAGINARY, "Imaginary", np.minimum(bands.frequencies_THz, 0.0)),
     )
-    along = np.broadcast_to(bands.distances[:, None], bands.frequencies_THz.shape)
+    shape = bands.frequencies_THz.shape
+    along = np.broadcast_to(bands.distances[:, None], shape)
+    # For whoever clicks on one: the place of the q-point, and the band. Lists, since a
+    # row of an array would not come back as one.
+    places = np.indices(shape, dtype=float)
+    modes = np.stack([_broken(each, bands) for each in places], axis=1).tolist()
     for color, name, frequencies in lines:
         if name == "Imaginary" and frequencies.min() > _NOTHING_THZ:
             continue
@@ -68,6 +73,7 @@ def _add_bands(figure: go.Figure, bands: PhononBands) -> None:
         figure.add_scatter(
             x=_broken(along, bands),
             y=_broken(np.where(_touching(there), frequencies, np.nan), bands),
+            customdata=modes,
             mode="lines",
             line={"color": color, "width": 1.5},
             name=name,

@@ -16,6 +16,8 @@ _HOMES: Mapping[str, str] = {
     "DiffractionResult": "crystals:diffraction",
     "StructureSummaryResult": "crystals:structure_summary",
     "IntercalationResult": "crystals:intercalation",
+    "FormationResult": "formation:formation",
+    "CohesionResult": "formation:cohesion",
     "HullResult": "energetics:hull",
     "PointDefectsResult": "energetics:point_defects",
     "SurfacesResult": "energetics:surfaces",

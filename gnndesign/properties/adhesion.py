@@ -10,16 +10,18 @@ for two pieces of one crystal is its surface energy.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import ase
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
 
 from gnndesign.errors import FitError, ParameterError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.adsorption_sites import surface_normal
 from gnndesign.properties.base import Property, Quantity, Steps
+from gnndesign.properties.bounds import Length, check_bounds
 from gnndesign.properties.interface_cells import (
     CommonCell,
     common_cell,
@@ -28,7 +30,7 @@ from gnndesign.properties.interface_cells import (
     stacked,
     strained,
 )
-from gnndesign.properties.work import Relaxing, evaluated
+from gnndesign.properties.work import AS_GIVEN, Relaxing, evaluated
 from gnndesign.units import EV_PER_A2_TO_J_PER_M2
 
 _SOFT_NOTE = (
@@ -123,23 +125,24 @@ class Adhesion(Property[AdhesionResult]):
 
     upper: ase.Atoms
     cell: CommonCell = "mean"
-    separations: tuple[float, ...] = tuple(np.linspace(1.4, 3.8, 13).round(3).tolist())
+    separations: tuple[Length, ...] = tuple(np.linspace(1.4, 3.8, 13).round(3).tolist())
     shifts: tuple[tuple[float, float], ...] = ((0.0, 0.0),)
-    max_strain: float = 0.06
-    vacuum: float = 15.0
+    max_strain: Annotated[float, Interval(gt=0, le=0.5)] = 0.06
+    vacuum: Length = 15.0
     relaxing: Relaxing | None = field(
         default_factory=lambda: Relaxing(cell=None, max_force=0.02)
     )
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         surface_normal(self.upper)
         if self.cell not in ("lower", "upper", "mean"):
             raise ParameterError(
                 f"Wanted cell 'lower', 'upper' or 'mean', got {self.cell!r}."
             )
-        if not self.separations or min(self.separations) <= 0 or not self.shifts:
+        if not self.separations or not _are_pairs(self.shifts):
             raise ParameterError(
-                "Wanted at least one separation above 0 Å and one shift, got "
+                "Wanted at least one separation and one shift, a pair of fractions, got "
                 f"{self.separations} and {self.shifts}."
             )
         if self.relaxing is not None and self.relaxing.cell is not None:
@@ -175,7 +178,7 @@ class Adhesion(Property[AdhesionResult]):
         self._refuse_edges(rigid)
         together = [*alone, joined[best]]
         # Where nothing is free to move, the first evaluation ends it.
-        relaxing = self.relaxing or Relaxing(cell=None, max_force=np.inf)
+        relaxing = self.relaxing or AS_GIVEN
         first, second, both = yield from relaxing.steps(together, "interface or slab")
         work = (first.energy + second.energy - both.energy) / area
         largest = max(map(abs, (*lower_strains, *upper_strains)))
@@ -209,3 +212,13 @@ class Adhesion(Property[AdhesionResult]):
                 f"edge of the separations tried ({min(self.separations)} to "
                 f"{max(self.separations)} Å). Try others beyond it."
             )
+
+
+def _are_pairs(shifts: object) -> bool:
+    """Whether these are one or more pairs of finite numbers."""
+    try:
+        array = np.array(shifts, dtype=float)
+    except (TypeError, ValueError):
+        return False
+    pairs = array.ndim == 2 and array.shape[0] > 0 and array.shape[1] == 2
+    return pairs and bool(np.isfinite(array).all())

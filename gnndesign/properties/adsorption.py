@@ -25,6 +25,7 @@ from gnndesign.properties.adsorption_sites import (
     surface_normal,
 )
 from gnndesign.properties.base import End, Property, Quantity, Steps
+from gnndesign.properties.bounds import Length, check_bounds
 from gnndesign.properties.relaxed import relaxed_where_possible
 from gnndesign.properties.work import Relaxing
 from gnndesign.structures.supercells import supercell_of_length
@@ -119,23 +120,21 @@ class Adsorption(Property[AdsorptionResult]):
 
     molecule: ase.Atoms
     sites: tuple[str, ...] = ("ontop", "bridge", "hollow")
-    distance: float = 2.0
-    min_length: float = 8.0
+    distance: Length = 2.0
+    min_length: Length = 8.0
     relaxing: Relaxing | None = field(
         default_factory=lambda: Relaxing(cell=None, max_force=0.02)
     )
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         unknown = set(self.sites) - {"ontop", "bridge", "hollow"}
         if unknown or not self.sites:
             raise ParameterError(
                 f"Wanted sites among 'ontop', 'bridge' and 'hollow', got {self.sites}."
             )
-        if not (self.distance > 0 and self.min_length > 0 and len(self.molecule) > 0):
-            raise ParameterError(
-                "Wanted a molecule, and distance and min_length above 0 Å, got "
-                f"{len(self.molecule)} atoms, {self.distance} and {self.min_length}."
-            )
+        if not len(self.molecule):
+            raise ParameterError("Wanted a molecule, got one without atoms.")
         if self.relaxing is not None and self.relaxing.cell is not None:
             raise ParameterError(
                 "Wanted relaxing with cell=None: a slab is as wide as its crystal, got "

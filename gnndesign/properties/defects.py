@@ -19,6 +19,7 @@ import numpy as np
 from gnndesign.errors import ConvergenceError, ParameterError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps
+from gnndesign.properties.bounds import Length, Symprec, check_bounds
 from gnndesign.properties.defect_cells import DefectCell, DefectKind, defect_cells
 from gnndesign.properties.references import elemental_references
 from gnndesign.properties.relaxed import (
@@ -133,16 +134,17 @@ class PointDefects(Property[PointDefectsResult]):
     vacancies: bool = True
     substitutions: tuple[str, ...] = ()
     interstitials: tuple[str, ...] = ()
-    min_length: float = 10.0
-    larger_length: float | None = None
+    min_length: Length = 10.0
+    larger_length: Length | None = None
     relaxing: Relaxing | None = field(default_factory=Relaxing)
     relaxing_defects: Relaxing | None = field(
         default_factory=lambda: Relaxing(cell=None, max_force=0.02)
     )
-    min_radius: float = 1.0
-    symprec: float = 1e-2
+    min_radius: Length = 1.0
+    symprec: Symprec = 1e-2
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         if not (self.vacancies or self.substitutions or self.interstitials):
             raise ParameterError(
                 "Wanted vacancies, substitutions or interstitials, got none of them."

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from gnndesign.errors import FitError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps
+from gnndesign.properties.bounds import Pressure, Temperature, check_bounds
 from gnndesign.properties.sampling import CONSTANT_PRESSURE, Sampling, ascending
 from gnndesign.properties.straight_line import StraightLine, fit_line
 from gnndesign.units import ATOMIC_MASS_KG
@@ -97,8 +98,8 @@ class DensityTemperature(Property[DensityTemperatureResult]):
     kind: ClassVar[str] = "density_temperature"
     title: ClassVar[str] = "Density against temperature"
 
-    temperatures_K: tuple[float, ...] = (300.0, 400.0, 500.0)
-    pressure_GPa: float = 0.0
+    temperatures_K: tuple[Temperature, ...] = (300.0, 400.0, 500.0)
+    pressure_GPa: Pressure = 0.0
     cell: str = "isotropic"
     sampling: Sampling = field(
         default_factory=lambda: Sampling(
@@ -107,6 +108,7 @@ class DensityTemperature(Property[DensityTemperatureResult]):
     )
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         object.__setattr__(
             self, "temperatures_K", ascending(self.temperatures_K, at_least=1)
         )

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, cast
 
 import ase
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
 from pymatgen.core import Structure
 
 from gnndesign.errors import ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps
+from gnndesign.properties.bounds import Symprec, check_bounds
 from gnndesign.properties.standard_orientation import point_group
 from gnndesign.properties.work import Relaxing, equilibrium
 from gnndesign.structures.convert import to_pymatgen
@@ -95,6 +97,9 @@ class DiffractionResult:
         return shape @ self.intensities
 
 
+_Angle = Annotated[float, Interval(ge=0, le=180)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diffraction(Property[DiffractionResult]):
     """X-ray powder pattern.
@@ -110,23 +115,23 @@ class Diffraction(Property[DiffractionResult]):
     title: ClassVar[str] = "X-ray diffraction"
 
     radiation: str | float = "CuKa"
-    two_theta_range_deg: tuple[float, float] = (5.0, 90.0)
+    two_theta_range_deg: tuple[_Angle, _Angle] = (5.0, 90.0)
     relaxing: Relaxing | None = field(default_factory=Relaxing)
-    symprec: float = 1e-2
+    symprec: Symprec = 1e-2
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         known = isinstance(self.radiation, str) and self.radiation in WAVELENGTHS
-        given = not isinstance(self.radiation, str) and self.radiation > 0
+        given = isinstance(self.radiation, float | int) and 0 < self.radiation < 100
         if not known and not given:
             raise ParameterError(
                 f"Wanted radiation in {', '.join(WAVELENGTHS)} or a wavelength in Å, "
                 f"got {self.radiation!r}."
             )
-        low, high = self.two_theta_range_deg
-        if not 0 <= low < high <= 180:
+        ends = self.two_theta_range_deg
+        if len(ends) != 2 or not ends[0] < ends[1]:
             raise ParameterError(
-                "Wanted two_theta_range_deg within 0 to 180, ascending, got "
-                f"{self.two_theta_range_deg}."
+                f"Wanted two_theta_range_deg as two angles, ascending, got {ends}."
             )
 
     @property

@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import ase
 import numpy as np
+from annotated_types import Interval
 from ase.data import covalent_radii
 from jaxtyping import Float
 
@@ -31,6 +32,7 @@ from gnndesign.properties.base import (
     Work,
     quantities_of,
 )
+from gnndesign.properties.bounds import Positive, check_bounds
 from gnndesign.simulation.base import Status
 from gnndesign.simulation.single_point import SinglePoint
 
@@ -88,24 +90,19 @@ class Dissociation(Property[DissociationResult]):
     kind: ClassVar[str] = "dissociation"
     title: ClassVar[str] = "Dissociation curve"
 
-    distances: tuple[float, ...] = ()
-    shortest: float = SHORTEST
-    longest: float = 6.0
-    n_points: int = 60
+    distances: tuple[Positive, ...] = ()
+    shortest: Annotated[float, Interval(gt=0.5, lt=1)] = SHORTEST
+    longest: Annotated[float, Interval(ge=3, le=1000)] = 6.0
+    n_points: Annotated[int, Interval(ge=5, le=10000)] = 60
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         object.__setattr__(self, "distances", tuple(map(float, self.distances)))
         given = self.distances or (1.0, 2.0, 3.0, 4.0, 5.0)
         if len(given) < 5 or not given[0] > 0 or not (np.diff(given) > 0).all():
             raise ParameterError(
                 "Wanted at least 5 distances above 0 Å, ascending, got "
                 f"{', '.join(f'{d:.3g}' for d in given[:8])}."
-            )
-        if not 0.5 < self.shortest < 1 or self.longest < 3 or self.n_points < 5:
-            raise ParameterError(
-                "Wanted shortest in 0.5 to 1 of the covalent radii, longest >= 3 Å and "
-                f"n_points >= 5, got {self.shortest}, {self.longest} and "
-                f"{self.n_points}."
             )
 
     def grid(self, atoms: ase.Atoms) -> Float[np.ndarray, " n"]:

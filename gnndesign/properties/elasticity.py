@@ -21,16 +21,18 @@ the same stresses do not; `degree=2` gives the line's slope.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Annotated, ClassVar
 
 import ase
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
 
-from gnndesign.errors import ParameterError, StructureError
+from gnndesign.errors import FitError, ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Steps
+from gnndesign.properties.bounds import Symprec, check_bounds
 from gnndesign.properties.elastic_moduli import VOIGT, to_mandel
 from gnndesign.properties.elasticity_result import ElasticityResult, fitted, turned
 from gnndesign.properties.standard_orientation import (
@@ -40,6 +42,8 @@ from gnndesign.properties.standard_orientation import (
 from gnndesign.properties.work import Relaxing, equilibrium, evaluated
 from gnndesign.units import EV_PER_A3_TO_GPA
 
+_Strain = Annotated[float, Interval(ge=-0.2, le=0.2)]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elasticity(Property[ElasticityResult]):
@@ -47,7 +51,9 @@ class Elasticity(Property[ElasticityResult]):
 
     Attributes:
         normal_strains: E_xx and its like, of one copy each.
-        shear_strains: E_xy and its like: half the engineering shear strain.
+        shear_strains: E_xy and its like: half the engineering shear strain. Where the
+            stresses are no polynomials of such shears, as in soft molecular crystals,
+            they are made as small as the normal strains, and a note says so.
         relaxing: how the crystal is brought to rest first; None takes it as it is.
         at_each: how the ions follow a strain, in a cell that stays; None clamps them
             to their fractional coordinates.
@@ -63,26 +69,24 @@ class Elasticity(Property[ElasticityResult]):
     kind: ClassVar[str] = "elasticity"
     title: ClassVar[str] = "Elastic tensor"
 
-    normal_strains: tuple[float, ...] = (-0.01, -0.005, 0.005, 0.01)
-    shear_strains: tuple[float, ...] = (-0.06, -0.03, 0.03, 0.06)
+    normal_strains: tuple[_Strain, ...] = (-0.01, -0.005, 0.005, 0.01)
+    shear_strains: tuple[_Strain, ...] = (-0.06, -0.03, 0.03, 0.06)
     relaxing: Relaxing | None = field(default_factory=Relaxing)
     at_each: Relaxing | None = field(
         default_factory=lambda: Relaxing(cell=None, max_force=0.002)
     )
-    degree: int = 3
+    degree: Annotated[int, Interval(ge=2, le=3)] = 3
     use_symmetry: bool = False
-    symprec: float = 1e-2
+    symprec: Symprec = 1e-2
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         for name in ("normal_strains", "shear_strains"):
             strains = getattr(self, name)
-            if not strains or not all(0 < abs(strain) <= 0.2 for strain in strains):
+            if not strains or not all(strains):
                 raise ParameterError(
-                    f"Wanted {name} between -0.2 and 0.2, at least one and none zero, "
-                    f"got {strains}."
+                    f"Wanted {name}, at least one and none zero, got {strains}."
                 )
-        if self.degree not in (2, 3):
-            raise ParameterError(f"Wanted degree 2 or 3, got {self.degree}.")
         if self.at_each is not None and self.at_each.cell is not None:
             raise ParameterError(
                 "Wanted at_each with cell=None, which keeps the strain, got "
@@ -104,14 +108,35 @@ class Elasticity(Property[ElasticityResult]):
             )
 
     def steps(self, atoms: ase.Atoms, potential: Potential) -> Steps[ElasticityResult]:
-        """Relax, turn, strain, relax the ions, fit."""
+        """Relax, turn, strain, relax the ions, fit; if that fails with smaller shears."""
         del potential
         relaxed = yield from equilibrium(atoms, self.relaxing)
         start = standard_orientation(relaxed, self.symprec)
+        try:
+            return (yield from self._fitted(start, self.shear_strains))
+        except FitError:
+            wanted, reach = (
+                max(map(abs, strains))
+                for strains in (self.shear_strains, self.normal_strains)
+            )
+            if reach >= wanted:
+                raise
+        smaller = tuple(reach / wanted * strain for strain in self.shear_strains)
+        found = yield from self._fitted(start, smaller)
+        said = (
+            f"Shears of {wanted:.2g} are too large for polynomials of its stress; those "
+            f"taken are up to {reach:.2g}."
+        )
+        return replace(found, notes=(said, *found.notes))
+
+    def _fitted(
+        self, start: ase.Atoms, shear_strains: tuple[float, ...]
+    ) -> Steps[ElasticityResult]:
+        """The tensor from the stresses of strained copies of a crystal at rest."""
         turns = point_group(start, self.symprec)
         chosen = _independent(turns) if self.use_symmetry else tuple(range(6))
         amounts = [
-            self.normal_strains if place < 3 else self.shear_strains for place in chosen
+            self.normal_strains if place < 3 else shear_strains for place in chosen
         ]
         strains = np.array(
             [

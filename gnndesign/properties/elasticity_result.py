@@ -153,7 +153,8 @@ def fitted(
         raise FitError(
             f"Stresses of {name} miss polynomials of the strain by "
             f"{fit_residual:.0%}, wanted at most {_MOST_RESIDUAL:.0%}. Take smaller "
-            "strains: the crystal changes phase on the way, or relaxes too loosely."
+            "strains, or relax more tightly; a crystal that is unstable (look at its "
+            "phonons) falls to another structure when it is strained."
         )
     # Of unit length, and in Mandel's notation, all strains weigh alike in any frame:
     # six of them give the mean over the point group, which keeps Voigt's averages.

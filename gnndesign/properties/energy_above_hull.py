@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import ase
+from annotated_types import Interval
 
 from gnndesign.disk import cache_folder
 from gnndesign.errors import ParameterError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import End, Property, Steps
+from gnndesign.properties.bounds import check_bounds
 from gnndesign.properties.competing_phases import (
     Competitor,
     filled_prototypes,
@@ -74,10 +76,11 @@ class EnergyAboveHull(Property[HullResult]):
 
     competing: tuple[ase.Atoms, ...] = ()
     prototypes: tuple[str, ...] = SIMPLE_PROTOTYPES
-    most_atoms_of_known: int = 14
+    most_atoms_of_known: Annotated[int, Interval(ge=0, le=1000)] = 14
     relaxing: Relaxing = field(default_factory=Relaxing)
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         for atoms in self.competing:
             refuse_all_but_crystals(atoms, "place on a hull")
         for name in self.prototypes:

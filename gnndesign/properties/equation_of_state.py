@@ -14,17 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import ase
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
 from scipy.optimize import curve_fit
 
 from gnndesign.errors import FitError, ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps, quantities_of
-from gnndesign.properties.work import Relaxing, equilibrium
+from gnndesign.properties.bounds import check_bounds
+from gnndesign.properties.work import AS_GIVEN, Relaxing, equilibrium
 from gnndesign.units import EV_PER_A3_TO_GPA
 
 Form = Literal["birch-murnaghan", "vinet"]
@@ -100,8 +102,8 @@ class EquationOfState(Property[EquationOfStateResult]):
     kind: ClassVar[str] = "equation_of_state"
     title: ClassVar[str] = "Equation of state"
 
-    n_points: int = 11
-    strain: float = 0.06
+    n_points: Annotated[int, Interval(ge=5, le=1000)] = 11
+    strain: Annotated[float, Interval(ge=0.005, le=0.3)] = 0.06
     form: Form = "birch-murnaghan"
     relaxing: Relaxing | None = field(default_factory=Relaxing)
     at_each: Relaxing | None = field(
@@ -109,11 +111,7 @@ class EquationOfState(Property[EquationOfStateResult]):
     )
 
     def __post_init__(self) -> None:
-        if self.n_points < 5 or not 0.005 <= self.strain <= 0.3:
-            raise ParameterError(
-                f"Wanted n_points >= 5 and strain in 0.005 to 0.3, got {self.n_points} "
-                f"and {self.strain}."
-            )
+        check_bounds(self)
         if self.form not in FORMS:
             raise ParameterError(f"Wanted form in {tuple(FORMS)}, got {self.form!r}.")
         if self.at_each is not None and self.at_each.cell not in (
@@ -143,7 +141,7 @@ class EquationOfState(Property[EquationOfStateResult]):
         fractions = 1.0 + np.linspace(-self.strain, self.strain, self.n_points)
         copies = [_scaled(start, float(fraction)) for fraction in fractions]
         # Where nothing is free to move, the first evaluation ends it.
-        relaxing = self.at_each or Relaxing(cell=None, max_force=np.inf)
+        relaxing = self.at_each or AS_GIVEN
         ends = yield from relaxing.steps(copies, "copy at volume")
         volumes = np.array([end.atoms.get_volume() for end in ends])
         energies = np.array([end.energy for end in ends])

@@ -7,7 +7,6 @@ of a structure, or JSON for whatever has no simpler form.
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,8 +18,11 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import ase
+from annotated_types import Interval
 
 from gnndesign.errors import ParameterError
+from gnndesign.properties.attribute_docs import attribute_docs
+from gnndesign.properties.bounds import bounds_of, check_number, words_of
 from gnndesign.structures.files import load_structure, load_structures
 
 NONE = "none"
@@ -58,6 +60,7 @@ class Field:
         doc: what it means, from the docstring of the class.
         choices: of a CHOICE; text.
         item: what a LIST holds: int, float or str.
+        bounds: of a number, or of every number of a LIST; None of anything else.
         group: class of a GROUP.
         fields: of a GROUP, with the defaults of its default.
     """
@@ -70,6 +73,7 @@ class Field:
     doc: str
     choices: tuple[str, ...] = ()
     item: type | None = None
+    bounds: Interval | None = None
     group: type | None = None
     fields: tuple[Field, ...] = ()
 
@@ -80,6 +84,12 @@ class Field:
         words = f"{words} ({last})" if last in _UNITS else f"{words} {last}".strip()
         words = words.replace("_", " ")
         return words[:1].upper() + words[1:]
+
+    @property
+    def tooltip(self) -> str:
+        """What it means, and its bounds."""
+        words = words_of(self.bounds) if self.bounds is not None else ""
+        return f"{self.doc} Wanted: {words}." if words else self.doc
 
     @property
     def default_text(self) -> str:
@@ -104,7 +114,7 @@ class Field:
         """What was typed, as a value; a GROUP is None or True.
 
         Raises:
-            ParameterError: it is not of this kind.
+            ParameterError: it is not of this kind, or out of bounds.
             StructureError: a file cannot be read.
         """
         text = text.strip()
@@ -113,18 +123,25 @@ class Field:
         if self.required and not text:
             raise ParameterError(f"Wanted {self.name}: {self.doc}")
         try:
-            if self.choices:
-                return self.choices[self.choices.index(text)]
-            if self.item is not None:
-                words = text.strip("[]()").split(",")
-                return tuple(self.item(word.strip()) for word in words if word.strip())
-            return _PARSERS[self.kind](text)
+            value = self._read(text)
         except (ValueError, KeyError) as error:
             none = f", or '{NONE}'" if self.optional else ""
             among = f" of {', '.join(self.choices)}" if self.choices else ""
             raise ParameterError(
                 f"Wanted {self.name} as a {self.kind}{among}{none}, got {text!r}."
             ) from error
+        if self.bounds is not None:
+            kind = self.item or _NUMBERS[self.kind]
+            check_number(self.name, value, kind, self.bounds)
+        return value
+
+    def _read(self, text: str) -> Any:
+        if self.choices:
+            return self.choices[self.choices.index(text)]
+        if self.item is not None:
+            words = text.strip("[]()").split(",")
+            return tuple(self.item(word.strip()) for word in words if word.strip())
+        return _PARSERS[self.kind](text)
 
 
 @cache
@@ -163,7 +180,7 @@ def flattened(own: Sequence[Field]) -> Iterator[Field]:
 def _fields(parameters: type, instance: object, prefix: str) -> Iterator[Field]:
     """The fields of a class, whose defaults are those of an instance if there is one."""
     hints = get_type_hints(parameters)
-    docs = attribute_docs(parameters)
+    docs, bounds = attribute_docs(parameters), bounds_of(parameters)
     for each in fields(parameters):
         if not each.init:
             continue
@@ -183,6 +200,7 @@ def _fields(parameters: type, instance: object, prefix: str) -> Iterator[Field]:
             doc=docs.get(each.name, ""),
             choices=choices,
             item=get_args(inner)[0] if kind is FieldKind.LIST else None,
+            bounds=bounds[each.name][1] if each.name in bounds else None,
             group=group,
             fields=()
             if group is None
@@ -235,29 +253,6 @@ def _kind_of(hint: Any) -> FieldKind:
     return kind
 
 
-def attribute_docs(parameters: type) -> dict[str, str]:
-    """What the docstring of a class says of each of its attributes.
-
-    Reads the section "Attributes:", one "name: text" a line, whose text may go on in
-    lines indented further; "one, other: text" is of both.
-    """
-    lines = inspect.cleandoc(parameters.__doc__ or "").splitlines()
-    if "Attributes:" not in lines:
-        return {}
-    found: dict[str, str] = {}
-    names: list[str] = []
-    for line in lines[lines.index("Attributes:") + 1 :]:
-        if line and not line.startswith(" "):
-            break
-        begins = re.match(r"^ {4}(\w+(?:, \w+)*): (.*)$", line)
-        if begins:
-            names = begins[1].split(", ")
-            found |= dict.fromkeys(names, begins[2])
-        elif line.strip():
-            found |= {name: f"{found[name]} {line.strip()}" for name in names}
-    return found
-
-
 def _json(text: str) -> Any:
     """JSON, also without the outer brackets; a lone word is text."""
     if re.fullmatch(r"[A-Za-z]\w*", text):
@@ -274,6 +269,7 @@ def _tuples(value: Any) -> Any:
     return value
 
 
+_NUMBERS = {FieldKind.INTEGER: int, FieldKind.NUMBER: float}
 _SWITCH = {"yes": True, "true": True, "no": False, "false": False}
 _PARSERS: dict[FieldKind, Callable[[str], Any]] = {
     FieldKind.SWITCH: lambda text: _SWITCH[text.lower()],

@@ -8,22 +8,19 @@ without its symmetry; what ends lowest is asked for its own imaginary modes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Annotated, ClassVar
 
 import ase
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
 
 from gnndesign.errors import ConvergenceError, ParameterError
 from gnndesign.potentials.base import Potential
-from gnndesign.properties.base import (
-    End,
-    Property,
-    Quantity,
-    Steps,
-    quantities_of,
-)
+from gnndesign.properties.base import End, Property, Steps
+from gnndesign.properties.bounds import Seed, Symprec, check_bounds
+from gnndesign.properties.follow_mode_result import FollowedRound, FollowModeResult
 from gnndesign.properties.phonon_modes import (
     PhononMode,
     imaginary_modes,
@@ -40,86 +37,6 @@ _NEARLY_AS_BAD = 0.5
 
 _ALIKE_MEV = 0.1
 """An atom; what differs by less is one and the same minimum."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FollowedRound:
-    """One time down the imaginary modes of a crystal.
-
-    Attributes:
-        space_group: of the unstable crystal.
-        q_point: (3,) of the worst mode, in reciprocal primitive vectors.
-        frequency_THz: of the worst mode, negative.
-        n_imaginary: number of imaginary modes that fit into the supercell.
-        energies_meV_per_atom: (n_starts,) of what the starts relaxed to, above the
-            unstable crystal; NaN of what did not converge.
-        space_groups: of what the starts relaxed to; None of what did not converge.
-    """
-
-    space_group: SpaceGroup
-    q_point: Float[np.ndarray, " 3"]
-    frequency_THz: float
-    n_imaginary: int
-    energies_meV_per_atom: Float[np.ndarray, " n_starts"]
-    space_groups: tuple[SpaceGroup | None, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FollowModeResult:
-    """Where the imaginary modes of a crystal lead.
-
-    Attributes:
-        start: phonons of the crystal at rest in its own symmetry.
-        end: phonons of the structure of lowest energy that was found.
-        start_space_group: of the one.
-        space_group: of the other.
-        energy_gain_meV_per_atom: by which the energy fell.
-        rounds: one after the other; none of a crystal that was stable.
-        notes: what to know beside the numbers.
-    """
-
-    start: PhononResult
-    end: PhononResult
-    start_space_group: SpaceGroup
-    space_group: SpaceGroup
-    energy_gain_meV_per_atom: float
-    rounds: tuple[FollowedRound, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def atoms(self) -> ase.Atoms:
-        """The structure of lowest energy."""
-        return self.end.atoms
-
-    @property
-    def is_stable(self) -> bool:
-        """Whether it has no imaginary modes."""
-        return self.end.is_stable
-
-    @property
-    def space_group_number(self) -> int:
-        """1 to 230, of the structure of lowest energy."""
-        return self.space_group.number
-
-    @property
-    def start_min_frequency_THz(self) -> float:
-        """The lowest of the crystal that was given."""
-        return self.start.min_frequency_THz
-
-    @property
-    def min_frequency_THz(self) -> float:
-        """The lowest of the structure that was found."""
-        return self.end.min_frequency_THz
-
-    def quantities(self) -> tuple[Quantity, ...]:
-        """For a table."""
-        rows = (
-            ("Energy gain", "meV/atom", "energy_gain_meV_per_atom"),
-            ("Space group number of the end", "", "space_group_number"),
-            ("Lowest frequency of the start", "THz", "start_min_frequency_THz"),
-            ("Lowest frequency of the end", "THz", "min_frequency_THz"),
-        )
-        return quantities_of(self, rows)
 
 
 def _even_phonons() -> Phonons:
@@ -147,29 +64,36 @@ class FollowMode(Property[FollowModeResult]):
     title: ClassVar[str] = "Follow imaginary modes"
 
     phonons: Phonons = field(default_factory=_even_phonons)
-    amplitudes: Sequence[float] = (0.1, 0.3)
-    n_mixtures: int = 4
-    seed: int = 0
+    amplitudes: Sequence[Annotated[float, Interval(gt=0, le=1)]] = (0.1, 0.3)
+    n_mixtures: Annotated[int, Interval(ge=0, le=1000)] = 4
+    seed: Seed = 0
     relaxing: Relaxing = field(default_factory=lambda: Relaxing(max_force=5e-3))
-    max_rounds: int = 3
-    symprec: float = 0.02
+    max_rounds: Annotated[int, Interval(ge=1, le=100)] = 3
+    symprec: Symprec = 0.02
 
     def __post_init__(self) -> None:
-        if not self.amplitudes or not all(0 < a <= 1 for a in self.amplitudes):
-            raise ParameterError(
-                "Wanted one or more amplitudes above 0, at most 1 Å, got "
-                f"{self.amplitudes}."
-            )
-        if self.n_mixtures < 0 or self.max_rounds < 1 or not self.symprec > 0:
-            raise ParameterError(
-                "Wanted n_mixtures >= 0, max_rounds >= 1 and symprec > 0 Å, got "
-                f"{self.n_mixtures}, {self.max_rounds} and {self.symprec}."
-            )
+        check_bounds(self)
+        if not self.amplitudes:
+            raise ParameterError("Wanted one or more amplitudes, got none.")
         if self.relaxing.fix_symmetry:
             raise ParameterError(
                 "Wanted relaxing without fix_symmetry: a stable structure has less "
                 "symmetry than the unstable one."
             )
+
+    @classmethod
+    def shown_by(cls, phonons: Phonons) -> FollowMode:
+        """Follow what these phonons showed.
+
+        Args:
+            phonons: whose parameters are kept. A chosen supercell becomes an even one of
+                the default length, since one of an odd number of repeats lacks the modes
+                of the zone's boundary.
+        """
+        if phonons.supercell is None and not phonons.even_supercell:
+            even = _even_phonons()
+            phonons = replace(phonons, even_supercell=True, min_length=even.min_length)
+        return cls(phonons=phonons)
 
     def refuse(self, atoms: ase.Atoms) -> None:
         """Only a crystal has phonons."""
@@ -187,15 +111,17 @@ class FollowMode(Property[FollowModeResult]):
             if fell:
                 reduced = primitive_cell(lowest, self.symprec)
                 end = yield from self.phonons.steps(reduced, potential)
-        gain = _energy(start) - _energy(end)
+        gain = 1e3 * (_energy(start) - _energy(end))
+        before, after = (space_group(x.atoms, self.symprec) for x in (start, end))
+        led = (_led(before, after, gain),) if rounds else ()
         return FollowModeResult(
             start=start,
             end=end,
-            start_space_group=space_group(start.atoms, self.symprec),
-            space_group=space_group(end.atoms, self.symprec),
-            energy_gain_meV_per_atom=1e3 * gain,
+            start_space_group=before,
+            space_group=after,
+            energy_gain_meV_per_atom=gain,
             rounds=tuple(rounds),
-            notes=_notes(end, rounds, fell=fell),
+            notes=(*led, *_notes(end, rounds, fell=fell)),
         )
 
     def _follow(
@@ -283,6 +209,14 @@ def _energy_per_atom(end: End) -> float:
 def _energy(phonons: PhononResult) -> float:
     """EV an atom."""
     return phonons.force_constants.energy_per_atom
+
+
+def _led(before: SpaceGroup, after: SpaceGroup, gain_meV: float) -> str:
+    """Where the modes led, in a sentence."""
+    return (
+        f"From {before.symbol} ({before.number}) to {after.symbol} ({after.number}), "
+        f"{gain_meV:.2f} meV/atom lower in energy."
+    )
 
 
 def _notes(

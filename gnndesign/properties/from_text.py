@@ -1,19 +1,24 @@
-"""A property from what a person typed."""
+"""A property from what a person typed, and back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
+
+import ase
 
 from gnndesign.errors import ParameterError
 from gnndesign.properties.base import Property
 from gnndesign.properties.catalog import property_class
-from gnndesign.properties.fields import Field, fields_of, flattened
+from gnndesign.properties.fields import Field, FieldKind, fields_of, flattened
 
 Parameters = TypeVar("Parameters")
 """A dataclass."""
+
+SaveStructures: TypeAlias = Callable[[str, Sequence[ase.Atoms]], str]
+"""Given the name of a field and its structures; returns the path of their file."""
 
 
 def property_from_text(kind: str, texts: Mapping[str, str]) -> Property[Any]:
@@ -53,6 +58,40 @@ def parameters_from_text(
     if defaults is not None:
         return replace(cast("Any", defaults), **values)
     return wanted(**values)
+
+
+def texts_of(
+    parameters: Any, save: SaveStructures, defaults: Any = None
+) -> dict[str, str]:
+    """What one would type for parameters, the inverse of `parameters_from_text`.
+
+    Args:
+        parameters: a dataclass, such as a property.
+        save: writes structures to a file, since no text is of them.
+        defaults: as for `parameters_from_text`.
+
+    Returns:
+        By the name of a field; what has its default is left out.
+    """
+    return dict(_texts(fields_of(type(parameters), defaults), parameters, save))
+
+
+def _texts(
+    own: Sequence[Field], parameters: Any, save: SaveStructures
+) -> Iterator[tuple[str, str]]:
+    for each in own:
+        value = getattr(parameters, each.name.rpartition(".")[2])
+        if each.group is not None:
+            if (value is None) is not (each.default is None):
+                yield each.name, "no" if value is None else "yes"
+            if value is not None:
+                yield from _texts(each.fields, value, save)
+        elif each.kind in (FieldKind.STRUCTURE, FieldKind.STRUCTURES):
+            structures = [value] if isinstance(value, ase.Atoms) else value
+            if structures:
+                yield each.name, save(each.name, structures)
+        elif each.text_of(value) != each.default_text:
+            yield each.name, each.text_of(value)
 
 
 def values_from_text(

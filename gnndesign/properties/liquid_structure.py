@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import ase
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
 
 from gnndesign.errors import ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps
+from gnndesign.properties.bounds import Length, Pressure, Temperature, check_bounds
 from gnndesign.properties.sampling import Sampling, averaged
 from gnndesign.simulation.observables.radial_distribution import (
     ALL,
@@ -102,23 +104,21 @@ class LiquidStructure(Property[LiquidStructureResult]):
     kind: ClassVar[str] = "liquid_structure"
     title: ClassVar[str] = "Radial distribution and coordination"
 
-    temperature_K: float = 300.0
-    r_max: float = 8.0
-    bin_width: float = 0.05
-    n_runs: int = 4
+    temperature_K: Temperature = 300.0
+    r_max: Length = 8.0
+    bin_width: Length = 0.05
+    n_runs: Annotated[int, Interval(ge=2, le=1000)] = 4
     sampling: Sampling = field(
         default_factory=lambda: Sampling(timestep_fs=2.0, every=50)
     )
-    pressure_GPa: float = 0.0
+    pressure_GPa: Pressure = 0.0
 
     def __post_init__(self) -> None:
-        if not self.temperature_K > 0 or not 0 < self.bin_width < self.r_max:
+        check_bounds(self)
+        if self.bin_width >= self.r_max:
             raise ParameterError(
-                "Wanted temperature_K > 0 and 0 < bin_width < r_max in Å, got "
-                f"{self.temperature_K}, {self.bin_width} and {self.r_max}."
+                f"Wanted bin_width < r_max, got {self.bin_width} and {self.r_max} Å."
             )
-        if self.n_runs < 2:
-            raise ParameterError(f"Wanted n_runs >= 2, got {self.n_runs}.")
 
     def refuse(self, atoms: ase.Atoms) -> None:
         """A density is needed to compare with."""

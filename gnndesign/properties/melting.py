@@ -10,16 +10,18 @@ which the liquid does.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import ase
 import numpy as np
+from annotated_types import Interval
 from ase.constraints import FixAtoms
 from jaxtyping import Float
 
 from gnndesign.errors import ConvergenceError, ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps, Work, quantities_of
+from gnndesign.properties.bounds import Count, Pressure, Temperature, check_bounds
 from gnndesign.properties.crystal_order import CrystalOrder
 from gnndesign.properties.phase_competition import Competition, bracket, winner
 from gnndesign.properties.sampling import (
@@ -95,11 +97,11 @@ class Melting(Property[MeltingResult]):
     kind: ClassVar[str] = "melting"
     title: ClassVar[str] = "Melting temperature"
 
-    temperatures_K: tuple[float, ...]
-    repeats: tuple[int, int, int] = (4, 4, 8)
-    melt_K: float | None = None
-    melt_ps: float = 5.0
-    pressure_GPa: float = 0.0
+    temperatures_K: tuple[Temperature, ...]
+    repeats: tuple[Count, Count, Count] = (4, 4, 8)
+    melt_K: Temperature | None = None
+    melt_ps: Annotated[float, Interval(gt=0, le=1e6)] = 5.0
+    pressure_GPa: Pressure = 0.0
     sampling: Sampling = field(
         default_factory=lambda: Sampling(
             timestep_fs=2.0,
@@ -111,19 +113,15 @@ class Melting(Property[MeltingResult]):
     )
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         object.__setattr__(
             self, "temperatures_K", ascending(self.temperatures_K, at_least=2)
         )
         object.__setattr__(self, "repeats", tuple(self.repeats))
-        if len(self.repeats) != 3 or min(self.repeats) < 1 or self.repeats[2] < 2:
+        if len(self.repeats) != 3 or self.repeats[2] < 2:
             raise ParameterError(
-                "Wanted three repeats >= 1, the third >= 2, of which half is molten, "
+                "Wanted three repeats, the third >= 2, of which half is molten, "
                 f"got {self.repeats}."
-            )
-        if not self.melt_ps > 0 or not (self.melt_K is None or self.melt_K > 0):
-            raise ParameterError(
-                f"Wanted melt_ps > 0 and melt_K > 0, got {self.melt_ps} and "
-                f"{self.melt_K}."
             )
         self.sampling.require(CONSTANT_PRESSURE, "Melting")
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import ase
 import numpy as np
+from annotated_types import Ge, Interval
 from jaxtyping import Float
 
 from gnndesign.errors import ParameterError, StructureError
@@ -24,6 +25,7 @@ from gnndesign.properties.base import (
     Steps,
     quantities_of,
 )
+from gnndesign.properties.bounds import Count, Positive, Temperature, check_bounds
 from gnndesign.properties.molecular_thermochemistry import (
     IdealGas,
     ideal_gas,
@@ -153,33 +155,28 @@ class MolecularVibrations(Property[MolecularVibrationsResult]):
     kind: ClassVar[str] = "molecular_vibrations"
     title: ClassVar[str] = "Vibrations of a molecule"
 
-    displacement: float = 0.01
+    displacement: Annotated[float, Interval(ge=1e-4, le=0.1)] = 0.01
     relaxing: Relaxing | None = field(
         default_factory=lambda: Relaxing(cell=None, max_force=1e-3)
     )
-    pressure_bar: float = 1.0
-    max_temperature_K: float = 1000.0
-    temperature_step_K: float = 10.0
-    symmetry_number: int | None = None
-    spin: float | None = None
+    pressure_bar: Positive = 1.0
+    max_temperature_K: Temperature = 1000.0
+    temperature_step_K: Temperature = 10.0
+    symmetry_number: Count | None = None
+    spin: Annotated[float, Ge(0)] | None = None
 
     def __post_init__(self) -> None:
-        if not 1e-4 <= self.displacement <= 0.1:
-            raise ParameterError(
-                f"Wanted displacement in 1e-4 to 0.1 Å, got {self.displacement}."
-            )
+        check_bounds(self)
         if self.relaxing is not None and self.relaxing.cell is not None:
             raise ParameterError(
                 "Wanted relaxing with cell=None, since a molecule has no cell, got "
                 f"{self.relaxing.cell!r}."
             )
-        if not 0 < self.temperature_step_K <= self.max_temperature_K:
+        if self.temperature_step_K > self.max_temperature_K:
             raise ParameterError(
-                "Wanted 0 < temperature_step_K <= max_temperature_K, got "
+                "Wanted temperature_step_K <= max_temperature_K, got "
                 f"{self.temperature_step_K} and {self.max_temperature_K}."
             )
-        if not self.pressure_bar > 0:
-            raise ParameterError(f"Wanted pressure_bar > 0, got {self.pressure_bar}.")
 
     def refuse(self, atoms: ase.Atoms) -> None:
         """Only a free molecule has rotations to be left out."""

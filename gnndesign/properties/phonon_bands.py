@@ -47,6 +47,18 @@ class PhononBands:
         ends = (*self.segment_starts[1:], len(self.distances))
         return tuple(map(slice, self.segment_starts, ends))
 
+    @property
+    def special_points(self) -> dict[str, Float[np.ndarray, " 3"]]:
+        """q-points by their labels, in the order of the path."""
+        ends = [
+            self.q_points[k]
+            for piece in self.segments
+            for k in (piece.start, piece.stop - 1)
+        ]
+        # Where two pieces meet there is one label.
+        corners = ends[:1] + [q for p, q in pairwise(ends) if not np.allclose(p, q)]
+        return dict(zip(self.labels, corners, strict=True))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhononDensityOfStates:

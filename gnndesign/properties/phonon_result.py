@@ -23,6 +23,7 @@ from gnndesign.properties.phonon_modes import (
     nearest_commensurate,
     repeats_of,
 )
+from gnndesign.properties.polarity import is_polar
 from gnndesign.units import BOLTZMANN_EV_PER_K, PLANCK_EV_PER_THZ
 
 _ROOM_TEMPERATURE_K = 300.0
@@ -67,6 +68,14 @@ class PhononResult:
     def is_stable(self) -> bool:
         """Whether no mode is imaginary, on the mesh or where it is exact."""
         return self.n_imaginary == 0 and self.worst_mode is None
+
+    @property
+    def lacks_splitting(self) -> bool:
+        """Whether longitudinal optical modes would be higher with an electric field.
+
+        True of compounds that are not of metals alone; metals among them have none.
+        """
+        return is_polar(self.atoms)
 
     @property
     def imaginary_fraction(self) -> float:

@@ -15,6 +15,8 @@ from gnndesign.structures.symmetry import call_spglib, spglib_cell
 _ALIKE = 1e-3
 """Lengths that differ by a smaller part of themselves are alike by symmetry."""
 
+_MOST_REPEATS = 100
+
 
 def chosen_supercell(
     atoms: ase.Atoms,
@@ -66,14 +68,18 @@ def given_supercell(
     Raises:
         ParameterError: neither, or without a volume.
     """
-    array = np.array(supercell)
+    refusal = ParameterError(
+        "Wanted a supercell as three whole numbers >= 1, or as a (3, 3) matrix of "
+        f"whole numbers with a positive determinant, got {supercell!r}."
+    )
+    try:
+        array = np.array(supercell, dtype=float)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise refusal from error
     matrix = np.diag(array) if array.shape == (3,) else array
     whole = matrix.shape == (3, 3) and np.array_equal(matrix, np.round(matrix))
-    if not whole or round(np.linalg.det(matrix)) < 1:
-        raise ParameterError(
-            "Wanted a supercell as three whole numbers >= 1, or as a (3, 3) matrix of "
-            f"whole numbers with a positive determinant, got {supercell!r}."
-        )
+    if not whole or np.abs(matrix).max() > _MOST_REPEATS or np.linalg.det(matrix) < 0.5:
+        raise refusal
     return matrix.astype(np.int64)
 
 

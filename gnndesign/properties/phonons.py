@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import ase
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float, Int
 
-from gnndesign.errors import ParameterError, StructureError
+from gnndesign.errors import StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Steps
+from gnndesign.properties.bounds import (
+    Count,
+    Length,
+    Symprec,
+    Temperature,
+    check_bounds,
+)
 from gnndesign.properties.force_constants import ForceConstants, force_constants
 from gnndesign.properties.phonon_bands import (
     PhononMesh,
@@ -27,6 +35,7 @@ from gnndesign.properties.phonon_modes import (
 )
 from gnndesign.properties.phonon_result import PhononResult
 from gnndesign.properties.phonon_supercell import chosen_supercell, given_supercell
+from gnndesign.properties.polarity import NO_SPLITTING_NOTE, is_polar
 from gnndesign.properties.work import Relaxing, equilibrium
 
 _LARGE_RESIDUAL = 0.01
@@ -42,7 +51,8 @@ class Phonons(Property[PhononResult]):
     """Harmonic phonons by displaced supercells, through phonopy.
 
     Potentials of short reach have no macroscopic electric field, so that the splitting
-    of longitudinal and transverse optical modes at the zone's center is missing.
+    of longitudinal and transverse optical modes at the zone's center is missing; a note
+    says so of polar crystals, see `PhononResult.lacks_splitting`.
 
     Attributes:
         supercell: repeats of the structure's cell along its vectors, or a (3, 3) matrix
@@ -66,41 +76,22 @@ class Phonons(Property[PhononResult]):
     title: ClassVar[str] = "Phonons"
 
     supercell: Sequence[int] | Sequence[Sequence[int]] | None = None
-    min_length: float = 10.0
-    max_atoms: int = 300
+    min_length: Length = 10.0
+    max_atoms: Count = 300
     even_supercell: bool = False
-    displacement: float = 0.015
+    displacement: Annotated[float, Interval(ge=1e-4, le=0.2)] = 0.015
     relaxing: Relaxing | None = field(default_factory=tight_relaxing)
-    symprec: float = 1e-4
-    n_band_points: int = 300
-    mesh_length: float = 60.0
-    max_temperature_K: float = 1000.0
-    temperature_step_K: float = 10.0
-    imaginary_threshold_THz: float = 0.1
+    symprec: Symprec = 1e-4
+    n_band_points: Annotated[int, Interval(ge=1, le=100000)] = 300
+    mesh_length: Length = 60.0
+    max_temperature_K: Temperature = 1000.0
+    temperature_step_K: Temperature = 10.0
+    imaginary_threshold_THz: Annotated[float, Interval(ge=0, le=100)] = 0.1
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         if self.supercell is not None:
             given_supercell(self.supercell)
-        positive = {
-            "min_length": self.min_length,
-            "max_atoms": self.max_atoms,
-            "symprec": self.symprec,
-            "n_band_points": self.n_band_points,
-            "mesh_length": self.mesh_length,
-            "max_temperature_K": self.max_temperature_K,
-            "temperature_step_K": self.temperature_step_K,
-        }
-        wrong = {name: value for name, value in positive.items() if not value > 0}
-        if wrong or not 1e-4 <= self.displacement <= 0.2:
-            raise ParameterError(
-                f"Wanted {', '.join(positive)} above 0 and displacement in 1e-4 to 0.2 "
-                f"Å, got {wrong or self.displacement}."
-            )
-        if self.imaginary_threshold_THz < 0:
-            raise ParameterError(
-                "Wanted imaginary_threshold_THz >= 0, got "
-                f"{self.imaginary_threshold_THz}."
-            )
 
     def refuse(self, atoms: ase.Atoms) -> None:
         """Only a crystal has phonons."""
@@ -213,6 +204,8 @@ class Phonons(Property[PhononResult]):
         share = count @ mesh.weights / (frequencies.shape[1] * mesh.weights.sum())
         if share or exact:
             notes.append(_instability(share, mesh, exact))
+        if is_polar(crystal):
+            notes.append(NO_SPLITTING_NOTE)
         return tuple(notes)
 
 

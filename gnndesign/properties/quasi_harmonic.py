@@ -12,15 +12,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import ase
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
 
 from gnndesign.errors import FitError, ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Steps
+from gnndesign.properties.bounds import Pressure, Temperature, check_bounds
 from gnndesign.properties.force_constants import ForceConstants
 from gnndesign.properties.phonon_bands import sample_mesh
 from gnndesign.properties.phonon_modes import imaginary_modes
@@ -33,7 +35,7 @@ from gnndesign.properties.quasi_harmonic_result import (
     ModeGruneisen,
     QuasiHarmonicResult,
 )
-from gnndesign.properties.work import Relaxing, equilibrium
+from gnndesign.properties.work import AS_GIVEN, Relaxing, equilibrium
 from gnndesign.units import EV_PER_A3_TO_GPA, EV_TO_J_PER_MOL
 
 _COARSE = 0.4
@@ -43,6 +45,9 @@ _FORMS = {"vinet": "vinet", "birch-murnaghan": "birch_murnaghan"}
 _ROOM_TEMPERATURE_K = 300.0
 _RESOLVED_THZ = 0.05
 """Sound waves of lower frequency have no trustworthy Grüneisen parameter."""
+
+
+_Strain = Annotated[float, Interval(ge=-0.3, le=0.3)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +72,13 @@ class QuasiHarmonic(Property[QuasiHarmonicResult]):
     title: ClassVar[str] = "Thermal expansion (quasi-harmonic)"
 
     phonons: Phonons = field(default_factory=Phonons)
-    n_volumes: int = 7
-    min_strain: float = -0.03
-    max_strain: float = 0.06
+    n_volumes: Annotated[int, Interval(ge=5, le=100)] = 7
+    min_strain: _Strain = -0.03
+    max_strain: _Strain = 0.06
     form: str = "vinet"
-    pressure_GPa: float = 0.0
-    max_temperature_K: float = 1000.0
-    temperature_step_K: float = 10.0
+    pressure_GPa: Pressure = 0.0
+    max_temperature_K: Temperature = 1000.0
+    temperature_step_K: Temperature = 10.0
     at_each: Relaxing | None = field(
         default_factory=lambda: Relaxing(
             cell="constant_volume", max_force=1e-3, fix_symmetry=True
@@ -81,16 +86,17 @@ class QuasiHarmonic(Property[QuasiHarmonicResult]):
     )
 
     def __post_init__(self) -> None:
-        ordered = -0.3 <= self.min_strain < self.max_strain <= 0.3
-        if self.n_volumes < 5 or not ordered or self.form not in _FORMS:
+        check_bounds(self)
+        if self.min_strain >= self.max_strain:
             raise ParameterError(
-                "Wanted n_volumes >= 5, -0.3 <= min_strain < max_strain <= 0.3 and form "
-                f"in {tuple(_FORMS)}, got {self.n_volumes}, {self.min_strain}, "
-                f"{self.max_strain} and {self.form!r}."
+                f"Wanted min_strain < max_strain, got {self.min_strain} and "
+                f"{self.max_strain}."
             )
-        if not 0 < 4 * self.temperature_step_K <= self.max_temperature_K:
+        if self.form not in _FORMS:
+            raise ParameterError(f"Wanted form in {tuple(_FORMS)}, got {self.form!r}.")
+        if 4 * self.temperature_step_K > self.max_temperature_K:
             raise ParameterError(
-                "Wanted temperature_step_K above 0 and at most a fourth of "
+                "Wanted temperature_step_K at most a fourth of "
                 f"max_temperature_K, got {self.temperature_step_K} and "
                 f"{self.max_temperature_K}."
             )
@@ -114,7 +120,7 @@ class QuasiHarmonic(Property[QuasiHarmonicResult]):
         start = yield from equilibrium(atoms, self.phonons.relaxing)
         strains = np.linspace(self.min_strain, self.max_strain, self.n_volumes)
         copies = [_scaled(start, 1.0 + float(strain)) for strain in strains]
-        relaxing = self.at_each or Relaxing(cell=None, max_force=np.inf)
+        relaxing = self.at_each or AS_GIVEN
         ends = yield from relaxing.steps(copies, "copy at volume")
         # The same supercell at every volume, so that what it lacks cancels.
         supercell = self.phonons.supercell_of(start)

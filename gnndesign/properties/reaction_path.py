@@ -18,6 +18,7 @@ from jaxtyping import Float
 from gnndesign.errors import ConvergenceError, ParameterError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Steps
+from gnndesign.properties.bounds import Count, Positive, check_bounds
 from gnndesign.properties.energy_profile import (
     ReactionPathResult,
     RelaxedBand,
@@ -70,26 +71,17 @@ class ReactionPath(Property[ReactionPathResult]):
     title: ClassVar[str] = "Reaction path"
 
     end: ase.Atoms
-    n_images: int = 7
+    n_images: Count = 7
     climb: bool = True
-    max_force: float = 0.02
-    max_iterations: int = 500
-    spring: float = 0.1
+    max_force: Positive = 0.02
+    max_iterations: Count = 500
+    spring: Positive = 0.1
     relaxing: Relaxing | None = field(default_factory=lambda: Relaxing(cell=None))
     pair_potential: bool = True
     match_atoms: bool = False
 
     def __post_init__(self) -> None:
-        if self.n_images < 1 or self.max_iterations < 1:
-            raise ParameterError(
-                "Wanted n_images >= 1 between the ends and max_iterations >= 1, got "
-                f"{self.n_images} and {self.max_iterations}."
-            )
-        if not (self.max_force > 0 and self.spring > 0):
-            raise ParameterError(
-                "Wanted max_force > 0 eV/Å and spring > 0 eV/Å², got "
-                f"{self.max_force} and {self.spring}."
-            )
+        check_bounds(self)
         if self.relaxing is not None and self.relaxing.cell is not None:
             raise ParameterError(
                 "A path has one cell from start to end: wanted relaxing with "

@@ -8,7 +8,7 @@ import ase
 
 from gnndesign.errors import StructureError
 from gnndesign.properties.base import End, Steps
-from gnndesign.properties.work import Relaxing, evaluated, not_converged
+from gnndesign.properties.work import AS_GIVEN, Relaxing, evaluated, not_converged
 from gnndesign.simulation.base import Status
 
 
@@ -51,7 +51,7 @@ def relaxed_where_possible(
         ConvergenceError: none of them converged.
     """
     # Where no force is too large, the first evaluation ends it.
-    how = relaxing or Relaxing(cell=None, max_force=float("inf"))
+    how = relaxing or AS_GIVEN
     ends = yield how.work(structures)
     found = [end if end.status is Status.CONVERGED else None for end in ends]
     errors = [

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import ase
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
 
 from gnndesign.errors import ConvergenceError, ParameterError
 from gnndesign.properties.base import End, Steps, Work
+from gnndesign.properties.bounds import Count, Seed, check_bounds
 from gnndesign.simulation.base import Snapshot, Status
 from gnndesign.simulation.dynamics import dynamics_stepper
 from gnndesign.simulation.observables import ObservableResults, Observables
@@ -76,28 +78,24 @@ class Sampling:
         seed: of all random numbers.
     """
 
-    timestep_fs: float = 1.0
-    equilibration_ps: float = 5.0
-    production_ps: float = 20.0
-    every: int = 10
+    timestep_fs: Annotated[float, Interval(gt=0, le=100)] = 1.0
+    equilibration_ps: Annotated[float, Interval(ge=0, le=1e6)] = 5.0
+    production_ps: Annotated[float, Interval(gt=0, le=1e6)] = 20.0
+    every: Count = 10
     ensemble: str = "bussi"
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if not (self.timestep_fs > 0 and self.equilibration_ps >= 0):
-            raise ParameterError(
-                "Wanted timestep_fs > 0 and equilibration_ps >= 0, got "
-                f"{self.timestep_fs} and {self.equilibration_ps}."
-            )
+        check_bounds(self)
         if self.ensemble not in CONSTANT_VOLUME + CONSTANT_PRESSURE:
             raise ParameterError(
                 f"Wanted ensemble in {CONSTANT_VOLUME + CONSTANT_PRESSURE}, got "
                 f"{self.ensemble!r}."
             )
-        n_samples = self.n_steps(self.production_ps) // max(self.every, 1)
-        if self.every < 1 or n_samples < _FEWEST_SAMPLES:
+        n_samples = self.n_steps(self.production_ps) // self.every
+        if n_samples < _FEWEST_SAMPLES:
             raise ParameterError(
-                f"Wanted every >= 1 and {_FEWEST_SAMPLES} samples or more, got every = "
+                f"Wanted {_FEWEST_SAMPLES} samples or more, got every = "
                 f"{self.every}, which gives {n_samples} samples in "
                 f"{self.production_ps} ps."
             )

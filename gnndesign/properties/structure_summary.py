@@ -11,6 +11,7 @@ from scipy.constants import atomic_mass
 from gnndesign.errors import StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps, quantities_of
+from gnndesign.properties.bounds import Symprec, check_bounds
 from gnndesign.properties.work import Relaxing, equilibrium
 from gnndesign.structures.symmetry import SpaceGroup, conventional_cell, space_group
 
@@ -83,7 +84,10 @@ class StructureSummary(Property[StructureSummaryResult]):
     title: ClassVar[str] = "Structure"
 
     relaxing: Relaxing | None = field(default_factory=Relaxing)
-    symprec: float = 1e-2
+    symprec: Symprec = 1e-2
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
 
     def refuse(self, atoms: ase.Atoms) -> None:
         """Only a crystal has a space group and a density."""

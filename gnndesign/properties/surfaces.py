@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import ase
 import numpy as np
+from annotated_types import Interval
 
 from gnndesign.errors import ConvergenceError, ParameterError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import End, Property, Quantity, Steps
+from gnndesign.properties.bounds import Length, Symprec, check_bounds
 from gnndesign.properties.relaxed import (
     refuse_all_but_crystals,
     relaxed_energy,
@@ -125,23 +127,17 @@ class Surfaces(Property[SurfacesResult]):
     kind: ClassVar[str] = "surfaces"
     title: ClassVar[str] = "Surface energies and Wulff shape"
 
-    max_index: int = 1
-    min_thickness: float = 12.0
-    vacuum: float = 15.0
+    max_index: Annotated[int, Interval(ge=1, le=4)] = 1
+    min_thickness: Length = 12.0
+    vacuum: Length = 15.0
     relaxing: Relaxing | None = field(default_factory=Relaxing)
     relaxing_slabs: Relaxing | None = field(
         default_factory=lambda: Relaxing(cell=None, max_force=0.02)
     )
-    symprec: float = 1e-2
+    symprec: Symprec = 1e-2
 
     def __post_init__(self) -> None:
-        if not (
-            1 <= self.max_index <= 4 and self.min_thickness > 0 and self.vacuum > 0
-        ):
-            raise ParameterError(
-                "Wanted max_index 1 to 4, min_thickness and vacuum above 0 Å, got "
-                f"{self.max_index}, {self.min_thickness} and {self.vacuum}."
-            )
+        check_bounds(self)
         if self.relaxing_slabs is not None and self.relaxing_slabs.cell is not None:
             raise ParameterError(
                 "Wanted relaxing_slabs with cell=None: a slab is as wide as its crystal, "

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import ase
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
 
 from gnndesign.errors import (
@@ -23,6 +24,13 @@ from gnndesign.errors import (
 )
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps
+from gnndesign.properties.bounds import (
+    Count,
+    Length,
+    Symprec,
+    Temperature,
+    check_bounds,
+)
 from gnndesign.properties.force_constants import from_phonopy, to_phonopy
 from gnndesign.properties.phonon_supercell import chosen_supercell, given_supercell
 from gnndesign.properties.phonons import (
@@ -111,27 +119,23 @@ class ThermalConductivity(Property[ThermalConductivityResult]):
     title: ClassVar[str] = "Lattice thermal conductivity"
 
     supercell: Sequence[int] | Sequence[Sequence[int]] | None = None
-    min_length: float = 8.0
-    max_atoms: int = 200
-    max_displacements: int = 5000
-    displacement: float = 0.03
+    min_length: Length = 8.0
+    max_atoms: Count = 200
+    max_displacements: Count = 5000
+    displacement: Annotated[float, Interval(ge=1e-3, le=0.2)] = 0.03
     relaxing: Relaxing | None = field(default_factory=tight_relaxing)
-    symprec: float = 1e-4
-    mesh_length: float = 40.0
-    temperatures_K: Sequence[float] = tuple(float(t) for t in range(100, 1001, 50))
+    symprec: Symprec = 1e-4
+    mesh_length: Length = 40.0
+    temperatures_K: Sequence[Temperature] = tuple(
+        float(t) for t in range(100, 1001, 50)
+    )
     isotopes: bool = False
-    imaginary_threshold_THz: float = 0.1
+    imaginary_threshold_THz: Annotated[float, Interval(ge=0, le=100)] = 0.1
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         if self.supercell is not None:
             given_supercell(self.supercell)
-        positive = (self.min_length, self.max_atoms, self.mesh_length, self.symprec)
-        if min(positive) <= 0 or not 1e-3 <= self.displacement <= 0.2:
-            raise ParameterError(
-                "Wanted min_length, max_atoms, mesh_length and symprec above 0 and "
-                f"displacement in 1e-3 to 0.2 Å, got {positive} and "
-                f"{self.displacement}."
-            )
         temperatures = np.array(self.temperatures_K, dtype=float)
         if not len(temperatures) or (np.diff([0.0, *temperatures]) <= 0).any():
             raise ParameterError(

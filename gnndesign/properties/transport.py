@@ -17,15 +17,17 @@ In a periodic cell of length L a liquid's coefficient comes out too small by k_B
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import ase
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
 
-from gnndesign.errors import ConvergenceError, FitError, ParameterError
+from gnndesign.errors import ConvergenceError, FitError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps
+from gnndesign.properties.bounds import Temperature, check_bounds
 from gnndesign.properties.sampling import (
     CONSTANT_VOLUME,
     Sampled,
@@ -136,18 +138,17 @@ class Diffusion(Property[DiffusionResult]):
     kind: ClassVar[str] = "diffusion"
     title: ClassVar[str] = "Diffusion"
 
-    temperatures_K: tuple[float, ...] = (1000.0,)
-    n_runs: int = 4
+    temperatures_K: tuple[Temperature, ...] = (1000.0,)
+    n_runs: Annotated[int, Interval(ge=3, le=1000)] = 4
     sampling: Sampling = field(
         default_factory=lambda: Sampling(timestep_fs=2.0, production_ps=50.0)
     )
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         object.__setattr__(
             self, "temperatures_K", ascending(self.temperatures_K, at_least=1)
         )
-        if self.n_runs < 3:
-            raise ParameterError(f"Wanted n_runs >= 3, got {self.n_runs}.")
         self.sampling.require(CONSTANT_VOLUME, "Diffusion")
 
     def steps(self, atoms: ase.Atoms, potential: Potential) -> Steps[DiffusionResult]:

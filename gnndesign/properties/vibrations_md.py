@@ -8,14 +8,16 @@ temperatures at which nuclei are quantum the populations, not the frequencies, a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import ase
 import numpy as np
+from annotated_types import Interval
 
 from gnndesign.errors import ConvergenceError, ParameterError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps
+from gnndesign.properties.bounds import Positive, Temperature, check_bounds
 from gnndesign.properties.sampling import Sampling, averaged
 from gnndesign.simulation.observables.velocity_autocorrelation import (
     VelocityAutocorrelation,
@@ -78,19 +80,15 @@ class VibrationsMD(Property[VibrationsMDResult]):
     kind: ClassVar[str] = "vibrations_md"
     title: ClassVar[str] = "Vibrations at temperature"
 
-    temperature_K: float = 300.0
-    max_lag_fs: float = 2000.0
-    n_runs: int = 4
+    temperature_K: Temperature = 300.0
+    max_lag_fs: Positive = 2000.0
+    n_runs: Annotated[int, Interval(ge=2, le=1000)] = 4
     sampling: Sampling = field(
         default_factory=lambda: Sampling(every=4, ensemble="bussi")
     )
 
     def __post_init__(self) -> None:
-        if not self.temperature_K > 0 or self.n_runs < 2:
-            raise ParameterError(
-                "Wanted temperature_K > 0 and n_runs >= 2, got "
-                f"{self.temperature_K} and {self.n_runs}."
-            )
+        check_bounds(self)
         longest = 100.0 * self.sampling.production_ps
         if not 10 * self.sampling.sample_fs <= self.max_lag_fs <= longest:
             raise ParameterError(

@@ -12,15 +12,17 @@ in its noise, and its error from independent runs.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import ase
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
 
-from gnndesign.errors import ConvergenceError, ParameterError, StructureError
+from gnndesign.errors import ConvergenceError, StructureError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property, Quantity, Steps
+from gnndesign.properties.bounds import Temperature, check_bounds
 from gnndesign.properties.sampling import Sampling
 from gnndesign.simulation.base import Snapshot
 from gnndesign.units import BOLTZMANN_EV_PER_K, EV_PER_A3_TO_GPA
@@ -93,8 +95,8 @@ class Viscosity(Property[ViscosityResult]):
     kind: ClassVar[str] = "viscosity"
     title: ClassVar[str] = "Viscosity"
 
-    temperature_K: float = 300.0
-    n_runs: int = 8
+    temperature_K: Temperature = 300.0
+    n_runs: Annotated[int, Interval(ge=3, le=1000)] = 8
     sampling: Sampling = field(
         default_factory=lambda: Sampling(
             timestep_fs=2.0, every=5, equilibration_ps=10.0, production_ps=100.0
@@ -102,11 +104,7 @@ class Viscosity(Property[ViscosityResult]):
     )
 
     def __post_init__(self) -> None:
-        if not self.temperature_K > 0 or self.n_runs < 3:
-            raise ParameterError(
-                "Wanted temperature_K > 0 and n_runs >= 3, got "
-                f"{self.temperature_K} and {self.n_runs}."
-            )
+        check_bounds(self)
         self.sampling.require(_UNDISTURBED, "A viscosity")
 
     def refuse(self, atoms: ase.Atoms) -> None:

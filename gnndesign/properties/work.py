@@ -9,6 +9,7 @@ import ase
 
 from gnndesign.errors import ConvergenceError, ParameterError
 from gnndesign.properties.base import End, Steps, Work
+from gnndesign.properties.bounds import Count, Positive, Pressure, Symprec, check_bounds
 from gnndesign.simulation.base import Status
 from gnndesign.simulation.cell import CellMode
 from gnndesign.simulation.relaxation import METHODS, relaxation_stepper
@@ -50,20 +51,18 @@ class Relaxing:
     """
 
     cell: str | None = field(default="full", metadata={"choices": tuple(CellMode)})
-    max_force: float = 0.01
-    max_steps: int = 1000
+    max_force: Positive = 0.01
+    max_steps: Count = 1000
     method: str = field(default="lbfgs", metadata={"choices": METHODS})
-    pressure_GPa: float = 0.0
+    pressure_GPa: Pressure = 0.0
     fix_symmetry: bool = False
-    symprec: float = 1e-2
+    symprec: Symprec = 1e-2
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         CellMode.parse(self.cell)
-        if self.method not in METHODS or self.max_steps < 1 or not self.max_force > 0:
-            raise ParameterError(
-                f"Wanted max_force > 0 eV/Å, max_steps >= 1 and method in {METHODS}, "
-                f"got {self.max_force}, {self.max_steps} and {self.method!r}."
-            )
+        if self.method not in METHODS:
+            raise ParameterError(f"Wanted method in {METHODS}, got {self.method!r}.")
 
     def work(self, structures: Sequence[ase.Atoms]) -> Work:
         """These structures, to be relaxed like this."""
@@ -93,6 +92,10 @@ class Relaxing:
                 which = f"{what} {place + 1} of {len(ends)}" if len(ends) > 1 else what
                 raise not_converged(end, which, self.max_force)
         return ends
+
+
+AS_GIVEN = Relaxing(cell=None, max_force=1e12)
+"""Takes structures as they are: any force is small enough."""
 
 
 def not_converged(end: End, what: str, max_force: float) -> ConvergenceError:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, get_args
 
+import ase
+
 from gnndesign.errors import ParameterError
+from gnndesign.properties.base import Property
 from gnndesign.properties.catalog import new_property, property_class
+from gnndesign.properties.fields import fields_of
+from gnndesign.properties.from_text import parameters_from_text, texts_of
 from gnndesign.properties.plain import from_plain
 from gnndesign.search.measures import (
     MEASURES,
@@ -37,10 +42,11 @@ def measure(text: str) -> Measure:
     Args:
         text: "formation_energy", "lattice_constant" ("lattice_constant_c"), "density",
             "price", "supply_risk", one of `QUANTITIES`, or KIND.QUANTITY of a property:
-            "phonons.min_frequency_THz".
+            "phonons.min_frequency_THz". Parameters of the property follow in brackets:
+            "bulk_modulus(degree=2; relaxing.max_force=0.001)".
 
     Raises:
-        ParameterError: no such measure.
+        ParameterError: no such measure or parameter.
     """
     if text in MEASURES:
         return MEASURES[text]()
@@ -48,31 +54,58 @@ def measure(text: str) -> Measure:
         return FormationEnergy(relaxed=False)
     if text in {f"lattice_constant_{axis}" for axis in get_args(Axis)}:
         return LatticeConstant(axis=text[-1])  # pyright: ignore[reportArgumentType]
-    kind, _, quantity = text.partition(".")
-    if text in QUANTITIES:
-        kind, quantity = QUANTITIES[text]
-    if not quantity:
+    name, opened, typed = text.partition("(")
+    kind, _, quantity = name.strip().partition(".")
+    if name.strip() in QUANTITIES:
+        kind, quantity = QUANTITIES[name.strip()]
+    if not quantity or (opened and not typed.endswith(")")):
         known = ", ".join([*MEASURES, *QUANTITIES])
         raise ParameterError(
             f"Unknown measure '{text}'; wanted one of {known}, or KIND.QUANTITY of a "
-            "property, such as elasticity.youngs_modulus_GPa."
+            "property, such as elasticity.youngs_modulus_GPa, or with its parameters, "
+            "elasticity.youngs_modulus_GPa(degree=2; symprec=0.1)."
         )
-    property_class(kind)
-    if kind == "energy_above_hull":
-        # Its many competing phases, and the candidate, as a search relaxes them.
-        return PropertyMeasure(
-            of=new_property(kind, relaxing=RELAXING), quantity=quantity
-        )
-    return PropertyMeasure(of=new_property(kind), quantity=quantity)
+    of = parameters_from_text(
+        property_class(kind), _texts(typed.removesuffix(")")), kind, _usual(kind)
+    )
+    return PropertyMeasure(of=of, quantity=quantity)
 
 
 def measure_to_text(measure: Measure) -> str:
-    """The text of a measure; parameters of a property other than its own are not in it."""
+    """The text of a measure, the inverse of `measure`.
+
+    Raises:
+        ParameterError: a structure is among the parameters of its property.
+    """
     if not isinstance(measure, PropertyMeasure):
         return measure.name
     named = measure.of.kind, measure.quantity
     short = {of: name for name, of in QUANTITIES.items()}
-    return short.get(named, ".".join(named))
+    texts = texts_of(measure.of, _refuse_structures, _usual(measure.of.kind))
+    typed = "; ".join(f"{name}={text}" for name, text in texts.items())
+    return short.get(named, ".".join(named)) + (f"({typed})" if typed else "")
+
+
+def _usual(kind: str) -> Property[Any] | None:
+    """A property whose parameters nobody has typed; None where somebody must."""
+    if any(each.required for each in fields_of(property_class(kind))):
+        return None
+    if kind == "energy_above_hull":
+        # Its many competing phases, and the candidate, as a search relaxes them.
+        return new_property(kind, relaxing=RELAXING)
+    return new_property(kind)
+
+
+def _texts(typed: str) -> dict[str, str]:
+    """NAME=VALUE; NAME=VALUE."""
+    parts = [part.partition("=") for part in typed.split(";") if part.strip()]
+    return {name.strip(): text.strip() for name, _, text in parts}
+
+
+def _refuse_structures(name: str, _structures: Sequence[ase.Atoms]) -> str:
+    raise ParameterError(
+        f"A measure with structures of its own ({name}) has no text; keep it in a script."
+    )
 
 
 def measure_from_dict(data: Mapping[str, Any]) -> Measure:
@@ -145,7 +178,7 @@ def objective_from_text(text: str) -> Objective:
     Raises:
         ParameterError: it is none.
     """
-    name, _, wanted = text.partition("=")
+    name, _, wanted = _split(text, "=")
     found = measure(name.strip())
     low, dots, high = wanted.strip().partition("..")
     if wanted.strip() in ("", "min"):
@@ -167,11 +200,18 @@ def constraint_from_text(text: str) -> Constraint:
         ParameterError: it is none.
     """
     for sign in ("<=", ">="):
-        name, there, number = text.partition(sign)
+        name, there, number = _split(text, sign)
         if there:
             one, bound = measure(name.strip()), _number(number, text)
             return one.at_most(bound) if sign == "<=" else one.at_least(bound)
     raise ParameterError(f"Wanted MEASURE<=NUMBER or MEASURE>=NUMBER, got '{text}'.")
+
+
+def _split(text: str, sign: str) -> tuple[str, str, str]:
+    """As `str.partition`, but not within the brackets of a measure."""
+    closed = text.rfind(")") + 1
+    name, there, rest = text[closed:].partition(sign)
+    return text[:closed] + name, there, rest
 
 
 def _number(text: str, whole: str) -> float:

@@ -42,5 +42,5 @@ def test_what_is_no_pair_is_refused(lennard_jones):
         compute(Dissociation(), molecule("H2O"), lennard_jones)
     with pytest.raises(ParameterError, match="ascending"):
         Dissociation(distances=(1, 2, 3, 4, 4))
-    with pytest.raises(ParameterError, match=r"0\.5 to 1"):
+    with pytest.raises(ParameterError, match=r"above 0\.5, below 1"):
         Dissociation(shortest=0.1)

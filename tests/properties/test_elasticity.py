@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import ase
 import numpy as np
@@ -355,6 +356,19 @@ def test_a_bad_fit_gives_no_number(lennard_jones):
     wild = Elasticity(normal_strains=large, shear_strains=large, degree=2)
     with pytest.raises(FitError, match="smaller strains"):
         compute(wild, bulk("Ar"), lennard_jones)
+
+
+def test_shears_that_are_too_large_are_made_smaller_and_said_so(lennard_jones):
+    large = (-0.18, -0.12, -0.06, 0.06, 0.12, 0.18)
+    wild = Elasticity(shear_strains=large, degree=2)
+    assert max(wild.normal_strains) == 0.01
+    result = compute(wild, bulk("Ar"), lennard_jones)
+    small = tuple(strain * 0.01 / 0.18 for strain in large)
+    expected = compute(replace(wild, shear_strains=small), bulk("Ar"), lennard_jones)
+    assert expected.notes == ()
+    assert "0.18 are too large" in result.notes[0]
+    assert result.stiffness_GPa == pytest.approx(expected.stiffness_GPa, abs=1e-4)
+    assert np.abs(result.strains).max() == pytest.approx(0.01)
 
 
 def test_what_has_no_tensor_is_refused(lennard_jones):

@@ -160,9 +160,9 @@ def test_a_property_is_made_of_text():
 def test_text_that_makes_no_property_is_refused_with_the_reason():
     for texts, words in (
         ({"points": "7"}, "n_points, strain.*Did you mean 'n_points'"),
-        ({"n_points": "3"}, "n_points >= 5"),
+        ({"n_points": "3"}, "n_points from 5"),
         ({"relaxing.cell": "half"}, "isotropic, constant_volume, full, or 'none'"),
-        ({"relaxing.max_force": "-1"}, "max_force > 0"),
+        ({"relaxing.max_force": "-1"}, "relaxing.max_force above 0"),
     ):
         with pytest.raises(ParameterError, match=words):
             property_from_text("equation_of_state", texts)

@@ -38,6 +38,8 @@ def test_bcc_argon_ends_in_the_ground_state_of_lennard_jones(lennard_jones):
     assert sorted(np.abs(down.q_point)) == pytest.approx([0, 0.5, 0.5])
     gain = -np.nanmin(down.energies_meV_per_atom)
     assert result.energy_gain_meV_per_atom == pytest.approx(gain, abs=0.05)
+    said = f"From Im-3m (229) to P6_3/mmc (194), {result.energy_gain_meV_per_atom:.2f}"
+    assert result.notes[0].startswith(said)
     back = from_plain(json.loads(json.dumps(to_plain(result), allow_nan=False)))
     assert back.quantities() == result.quantities()
 

@@ -15,6 +15,7 @@ from gnndesign.properties.phonon_modes import mode_at
 from gnndesign.properties.phonon_supercell import chosen_supercell
 from gnndesign.properties.phonons import Phonons
 from gnndesign.properties.plain import from_plain, to_plain
+from gnndesign.properties.polarity import is_polar
 from gnndesign.structures.build import build_crystal
 from gnndesign.structures.library import prototype
 from gnndesign.units import EV_TO_J_PER_MOL, FS
@@ -73,6 +74,7 @@ def test_sound_waves_of_argon_have_no_frequency_at_the_zone_center(argon):
     assert argon.is_stable
     assert argon.worst_mode is None
     assert argon.notes == ()
+    assert not argon.lacks_splitting
 
 
 def test_hot_crystals_obey_dulong_and_petit(argon):
@@ -109,6 +111,15 @@ def test_bands_follow_the_standard_path_of_the_lattice(argon):
     assert (np.diff(bands.frequencies_THz, axis=1) >= 0).all()
     highest = bands.frequencies_THz.max()
     assert highest == pytest.approx(argon.max_frequency_THz, rel=0.01)
+
+
+def test_special_points_have_the_places_of_the_lattice(argon):
+    found = argon.bands.special_points
+    # The path jumps at one of its corners, and comes to others twice.
+    assert list(found) == list("GXWKLU")
+    known = bulk("Ar").cell.bandpath().special_points
+    for label, q_point in found.items():
+        assert q_point == pytest.approx(known[label]), label
 
 
 def test_a_mode_pushes_its_atoms_back_by_its_frequency(argon, lennard_jones):
@@ -195,10 +206,24 @@ def test_cubic_calcium_titanate_is_unstable_at_the_zone_corner(sevennet_0):
     # The oxygen octahedra tilt: nothing else moves.
     weight = (np.abs(worst.eigenvector) ** 2).sum(axis=1)
     assert weight[result.primitive.numbers == 8].sum() == pytest.approx(1, abs=0.01)
-    note, soft = result.notes
+    note, splitting, soft = result.notes
+    assert result.lacks_splitting
+    assert splitting.startswith("LO-TO splitting is not included")
     assert soft in sevennet_0.card.notes
     assert "not stable" in note
     assert "of the other modes alone" in note
+
+
+@pytest.mark.parametrize(
+    ("formula", "polar"),
+    [
+        *(("NaCl", True), ("GaAs", True), ("CaTiO3", True), ("SiC", True)),
+        *(("Si2", False), ("SiGe", False), ("Ni3Al", False), ("C", False)),
+        *(("ArKr", False), ("XeF2", True), ("MgO", True)),
+    ],
+)
+def test_polar_crystals_are_told_by_their_elements(formula, polar):
+    assert is_polar(ase.Atoms(formula)) is polar
 
 
 def test_many_structures_give_the_same_as_one_by_one(sevennet_0):

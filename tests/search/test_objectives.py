@@ -1,17 +1,20 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from ase.build import bulk
+from ase.build import bulk, molecule
 from toy_potential import ToyPotential
 
 from gnndesign.errors import ParameterError
+from gnndesign.properties.adsorption import Adsorption
 from gnndesign.properties.catalog import new_property
 from gnndesign.properties.elasticity import Elasticity
 from gnndesign.properties.phonons import Phonons
 from gnndesign.properties.references import reference_energies
 from gnndesign.search.measures import (
+    RELAXING,
     Density,
     FormationEnergy,
     LatticeConstant,
@@ -23,6 +26,7 @@ from gnndesign.search.notation import (
     constraint_from_dict,
     constraint_from_text,
     measure,
+    measure_to_text,
     objective_from_dict,
     objective_from_text,
 )
@@ -187,6 +191,29 @@ def test_objectives_are_written_as_text(text, goal):
     assert measure(text.partition("=")[0]) == objective.measure
 
 
+WITH_PARAMETERS = "bulk_modulus(normal_strains=-0.02, 0.02; degree=2; relaxing=no)"
+
+
+def test_parameters_of_a_property_are_written_in_brackets():
+    objective = objective_from_text(f"{WITH_PARAMETERS}=150..200")
+    wanted = Elasticity(normal_strains=(-0.02, 0.02), degree=2, relaxing=None)
+    assert objective.measure == PropertyMeasure(of=wanted, quantity="bulk_modulus_GPa")
+    assert objective.goal == Window(150.0, 200.0)
+    constraint = constraint_from_text(f"{WITH_PARAMETERS} >= 150")
+    assert constraint.measure == objective.measure
+    assert constraint.low == 150.0
+    # What a search relaxes otherwise than a property does is the default here too.
+    hull = measure("energy_above_hull(relaxing.max_steps=7)")
+    assert hull.of.relaxing == replace(RELAXING, max_steps=7)
+    assert measure_to_text(hull) == "energy_above_hull(relaxing.max_steps=7)"
+
+
+def test_a_measure_with_a_structure_of_its_own_has_no_text():
+    of = Adsorption(molecule=molecule("CO"))
+    with pytest.raises(ParameterError, match="structures of its own"):
+        measure_to_text(PropertyMeasure(of=of, quantity="adsorption_energy"))
+
+
 def test_constraints_are_written_as_text():
     hull = constraint_from_text("energy_above_hull<=0.05")
     assert hull.high == 0.05
@@ -202,6 +229,11 @@ def test_constraints_are_written_as_text():
         ("density=heavy", "Wanted a number"),
         ("bulk_modulus=200..150", "low < high"),
         ("density=nan", "Wanted a number"),
+        ("bulk_modulus(degree=5)", "degree from 2 to 3"),
+        ("bulk_modulus(degrees=2)", "Did you mean 'degree'"),
+        ("bulk_modulus(degree=2", "or with its parameters"),
+        ("formation_energy(relaxed=no)", "Unknown measure"),
+        ("adsorption.adsorption_energy", "Wanted molecule"),
     ],
 )
 def test_objectives_without_meaning_are_refused(text, message):

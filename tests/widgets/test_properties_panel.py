@@ -18,6 +18,7 @@ from gnndesign.jobs.properties import (
 from gnndesign.jobs.spec import JobSpec
 from gnndesign.jobs.store import JobStore
 from gnndesign.potentials.lennard_jones import LennardJones
+from gnndesign.properties.adsorption import Adsorption
 from gnndesign.properties.base import Quantity
 from gnndesign.properties.compute import compute
 from gnndesign.properties.equation_of_state import EquationOfState
@@ -26,8 +27,9 @@ from gnndesign.properties.outcomes import Outcome, PropertyStatus
 from gnndesign.properties.work import Relaxing
 from gnndesign_widgets import show
 from gnndesign_widgets.figures import Figures
+from gnndesign_widgets.outcomes import frames_of
 from gnndesign_widgets.potential import PotentialModel
-from gnndesign_widgets.properties import PropertiesModel, frames_of
+from gnndesign_widgets.properties import PropertiesModel
 from gnndesign_widgets.properties_panel import PropertiesPanel
 from gnndesign_widgets.property_form import PropertyForm
 from gnndesign_widgets.show import OutcomesView, ResultView
@@ -99,10 +101,28 @@ def test_a_parameter_that_makes_no_sense_is_refused_where_it_is_typed(model):
     panel = PropertiesPanel(model)
     form = panel.parameters.children[0]
     form.inputs["strain"].value = "much"
-    assert "strain as a number" in html.unescape(form._message.value)
+    below = form.refusals["strain"]
+    assert "strain as a number" in html.unescape(below.value)
+    assert below.layout.display == ""
     panel.bar.run.click()
     assert "strain as a number" in html.unescape(panel.bar.message.value)
+    for nonsense in ("-0.05", "nan", "1e9"):
+        form.inputs["strain"].value = nonsense
+        assert "Wanted strain from 0.005 to 0.3" in below.value
+    # It is said once.
+    assert "strain" not in form._message.value
+    form.inputs["at_each.max_force"].value = "0"
+    assert "at_each.max_force above 0" in form.refusals["at_each.max_force"].value
+    assert "from 0.005" in below.value
+    form.inputs["at_each.max_force"].value = "0.01"
     form.inputs["strain"].value = "0.05"
+    assert below.layout.display == "none"
+    assert form._message.value == "" == below.value
+    assert form.inputs["strain"].tooltip.endswith("Wanted: from 0.005 to 0.3.")
+    # What makes no sense together is said below all fields.
+    form.inputs["at_each.cell"].value = "full"
+    assert "which keep the volume" in html.unescape(form._message.value)
+    form.inputs["at_each.cell"].value = "none"
     assert form._message.value == ""
     panel.boxes[EOS].value = False
     assert (model.chosen, panel.parameters.children) == ((), ())
@@ -235,6 +255,51 @@ def test_a_restarted_kernel_finds_the_outcomes(finished):
     assert list(later.figures.builds) == ["Equation of state"]
     later.job.attach(None)
     assert (panel.table.rows, panel.details.value, later.figures.builds) == ([], "", {})
+
+
+def test_a_job_that_is_opened_again_refills_the_form(home, model):
+    used = [
+        EquationOfState(n_points=9, relaxing=None, at_each=Relaxing(cell=None)),
+        Adsorption(molecule=WATER, distance=2.5),
+    ]
+    spec = JobSpec.create(
+        "properties",
+        potential="lennard-jones",
+        structures=[CRYSTAL],
+        parameters=properties_parameters(used),
+    )
+    JobStore.create(spec, home)
+    panel = PropertiesPanel(model)
+    form = panel.parameters.children[0]
+    form.inputs["strain"].value = "0.2"
+    model.job.attach_latest()
+    # In the form that was there, and in one that is new.
+    assert form.inputs["n_points"].value == "9"
+    assert form.inputs["strain"].value == "0.06"
+    assert form.inputs["relaxing"].value is False
+    assert form.inputs["at_each.cell"].value == "none"
+    assert panel.boxes["adsorption"].value
+    other = panel.parameters.children[1]
+    assert other.inputs["distance"].value == "2.5"
+    assert other.inputs["molecule"].value.endswith("adsorption.molecule.traj")
+    assert model.properties() == used
+    assert form._message.value == other._message.value == ""
+
+
+def test_parameters_of_another_version_say_so(home, model):
+    parameters = properties_parameters([EquationOfState(n_points=9)])
+    parameters["properties"][0]["parameters"]["points"] = 3
+    spec = JobSpec.create(
+        "properties",
+        potential="lennard-jones",
+        structures=[CRYSTAL],
+        parameters=parameters,
+    )
+    JobStore.create(spec, home)
+    panel = PropertiesPanel(model)
+    model.job.attach_latest()
+    assert "does not show the parameters" in panel.message.value
+    assert panel.parameters.children[0].inputs["n_points"].value == "5"
 
 
 def test_outcomes_of_another_version_say_so(finished):

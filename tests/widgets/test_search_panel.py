@@ -69,10 +69,35 @@ def test_a_row_that_is_read_back_is_the_same(name, how):
         *MEASURE_NAMES,
         *("formation_energy_as_built", "lattice_constant_c"),
         "elasticity.youngs_modulus_GPa",
+        "bulk_modulus(normal_strains=-0.02, 0.02; relaxing.max_force=0.001; degree=2)",
+        "phonons.min_frequency_THz(supercell=[2, 2, 2]; relaxing=no)",
     ],
 )
 def test_a_measure_has_a_text(text):
     assert measure_to_text(measure(text)) == text
+
+
+def test_a_job_whose_measure_has_parameters_shows_them_in_its_row(home, model):
+    text = "bulk_modulus(relaxing=no; degree=2)"
+    spec = JobSpec.create(
+        "search",
+        potential="lennard-jones",
+        parameters={
+            "space": model.space.space().to_dict(),
+            "objectives": [measure(text).maximized().to_dict()],
+            "constraints": [measure(text).at_least(1.0).to_dict()],
+            "n_trials": 3,
+        },
+    )
+    JobStore.create(spec, home)
+    panel = SearchPanel(model)
+    model.job.attach_latest()
+    assert model.problem == ""
+    (row,) = panel.objectives.rows
+    assert (row.measure.value, row.other.value) == ("", text)
+    assert row.unit.value == "GPa"
+    assert model.constraints == (Wish(measure=text, how="at least", number=1.0),)
+    assert model.objectives[0].objective().to_dict() == spec.parameters["objectives"][0]
 
 
 def test_rows_are_added_changed_and_taken_away(model):
