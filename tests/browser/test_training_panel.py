@@ -72,7 +72,7 @@ def train_for_a_while(desk: Bench) -> None:
 
 
 def choose_a_small_network(desk: Bench) -> None:
-    desk.choose("Start", "New: Behler-Parrinello network")
+    desk.choose("Architecture", "Behler-Parrinello network")
     shape = desk.output.locator("textarea:visible").first
     # What is offered first comes from the kernel, and must not come later.
     expect(shape).to_have_value(re.compile("n_angular"))
