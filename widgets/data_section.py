@@ -10,7 +10,7 @@ from gnndesign_widgets.training import SPLITS, TrainingModel
 
 
 class DataSection(ipw.VBox):
-    """The data of a `TrainingModel`; several may show the same."""
+    """The data of a `TrainingModel`, of which a `FineTuneModel` learns, too."""
 
     def __init__(self, model: TrainingModel) -> None:
         self._model = model

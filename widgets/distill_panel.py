@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import html
-import math
 
 import ipywidgets as ipw
 
 from gnndesign.errors import GNNDesignError
+from gnndesign.plots.teaching import error_text
 from gnndesign.training.distill_results import DistillationReport, DistillationRound
 from gnndesign.training.evaluation import Errors
 from gnndesign.training.student_checks import SpeedUp, Stability
 from gnndesign_widgets.controls import Message, RunBar, button, field, heading, table
 from gnndesign_widgets.distill import DistillModel, students
+
+_FEW_ATOMS = 16
 
 
 class DistillPanel(ipw.VBox):
@@ -112,14 +114,18 @@ class DistillPanel(ipw.VBox):
         card = model.potential.card
         teacher = model.potential.problem if card is None else card.title
         try:
-            model.structure.chosen_atoms()
+            fewest = min(map(len, model.structure.chosen_atoms()))
             entries = [model.structure.entries[k] for k in model.structure.chosen]
             names = ", ".join(entry.name for entry in entries)
         except GNNDesignError as error:
-            names = str(error)
-        self.teacher.value = (
-            f"<div>{html.escape(teacher)}, dynamics of {html.escape(names)}.</div>"
-        )
+            fewest, names = _FEW_ATOMS, str(error)
+        said = f"{teacher}, dynamics of {names}."
+        if fewest < _FEW_ATOMS:
+            said += (
+                f" Of {fewest} atoms a frame shows little, and a student gains little: "
+                "make a supercell of some tens first."
+            )
+        self.teacher.value = f"<div>{html.escape(said)}</div>"
 
     def _show_rounds(self, _change: object = None) -> None:
         report = self._model.report
@@ -154,12 +160,12 @@ def _row(one: DistillationRound) -> list[str]:
         str(one.n_frames),
         f"{own}, {one.n_diverged} diverged" if one.n_diverged else own,
         _forces(one.on_teachers_dynamics),
-        f"{max(energies, default=math.nan):.3g}",
+        error_text(max(energies)) if energies else "none",
     ]
 
 
 def _forces(errors: Errors | None) -> str:
-    return "none" if errors is None else f"{errors.forces_rmse_meV_per_A:.3g}"
+    return "none" if errors is None else error_text(errors.forces_rmse_meV_per_A)
 
 
 def _speed(speed: SpeedUp) -> str:

@@ -6,10 +6,10 @@ import math
 
 import ipywidgets as ipw
 
+from gnndesign.plots.teaching import error_text
 from gnndesign.potentials.catalog import list_potentials
 from gnndesign.training.evaluation import Errors
 from gnndesign_widgets.controls import Message, RunBar, button, field, heading, table
-from gnndesign_widgets.data_section import DataSection
 from gnndesign_widgets.fine_tune import FineTuneModel
 from gnndesign_widgets.trained import trained_potentials
 
@@ -32,7 +32,6 @@ class FineTunePanel(ipw.VBox):
         self.message = Message()
         super().__init__(
             [
-                DataSection(model.training),
                 heading("Potential"),
                 *self._memory_fields(),
                 heading("Training"),
@@ -126,4 +125,4 @@ def _numbers(errors: Errors) -> list[str]:
         errors.forces_mae_meV_per_A,
         errors.stress_mae_GPa,
     )
-    return ["-" if math.isnan(value) else f"{value:.3g}" for value in values]
+    return ["-" if math.isnan(value) else error_text(value) for value in values]

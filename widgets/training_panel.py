@@ -7,17 +7,15 @@ import math
 import ipywidgets as ipw
 
 from gnndesign_widgets.controls import Message, RunBar, button, field, heading, table
-from gnndesign_widgets.data_section import DataSection
 from gnndesign_widgets.network_shape import starts
 from gnndesign_widgets.training import KINDS, TrainingModel
 
 
 class TrainingPanel(ipw.VBox):
-    """What a person sees of a `TrainingModel`."""
+    """What a person sees of a `TrainingModel`, but for its data: see `DataSection`."""
 
     def __init__(self, model: TrainingModel) -> None:
         self._model = model
-        self.data = DataSection(model)
         self.bar = RunBar(model.job, model.start, again=lambda: model.epochs)
         self.best = ipw.HTML()
         self.pareto_bar = RunBar(
@@ -28,7 +26,6 @@ class TrainingPanel(ipw.VBox):
         self.message = Message()
         super().__init__(
             [
-                self.data,
                 heading("Potential"),
                 *self._potential_fields(),
                 heading("Training"),

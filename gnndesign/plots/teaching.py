@@ -33,6 +33,11 @@ _KINDS = {
 }
 
 
+def error_text(value: float) -> str:
+    """An error with three digits, in a number that can be read at a glance."""
+    return f"{value:,.0f}" if abs(value) >= 1e3 else f"{value:.3g}"
+
+
 def errors_before_and_after(report: FineTuningReport) -> go.Figure:
     """Mean absolute errors on the new data and on the replay set, before and after.
 
@@ -86,7 +91,7 @@ def _add_bars(
         figure.add_bar(
             x=list(found),
             y=[max(value, bottom) for value in found.values()],
-            text=[f"{value:.3g}" for value in found.values()],
+            text=[error_text(value) for value in found.values()],
             textposition="outside",
             cliponaxis=False,
             marker_color=COLORS[place],

@@ -28,7 +28,7 @@ def errors(energy, forces, stress=math.nan):
 
 BEFORE = FineTuningReport(
     offset={14: -0.3},
-    new_before=errors(900.0, 80.0),
+    new_before=errors(9e4, 80.0),
     new_shifted=errors(20.0, 80.0),
     replay_before=errors(0.0, 0.0),
 )
@@ -48,7 +48,7 @@ def test_errors_before_and_after_have_a_bar_and_a_number_each():
     after = replace(BEFORE, new_after=errors(3.0, 30.0), replay_after=errors(5.0, 12.5))
     figure = errors_before_and_after(after)
     found = bars(figure)
-    assert found["before", "energy", "new data"] == "900"
+    assert found["before", "energy", "new data"] == "90,000"
     assert found["energies of the elements moved", "energy", "new data"] == "20"
     assert found["after", "energy", "new data"] == "3"
     assert found["before", "energy", "replay"] == "0"
@@ -58,7 +58,7 @@ def test_errors_before_and_after_have_a_bar_and_a_number_each():
         "Forces (meV/Å)",
     ]
     heights = dict(zip(figure.data[0].x, figure.data[0].y, strict=True))
-    assert heights["new data"] == 900.0
+    assert heights["new data"] == 9e4
     # On a logarithmic axis zero stands at its lower end.
     assert math.log10(heights["replay"]) == pytest.approx(figure.layout.yaxis.range[0])
 

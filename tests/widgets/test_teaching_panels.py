@@ -10,6 +10,7 @@ from training.conftest import argon_frames
 
 from gnndesign.errors import JobError, ParameterError, UnsupportedElementError
 from gnndesign.jobs.training import trained_file
+from gnndesign.plots.teaching import error_text
 from gnndesign.potentials.architectures import new_potential
 from gnndesign.potentials.catalog import load_potential
 from gnndesign.potentials.files import save_potential
@@ -126,10 +127,10 @@ def test_a_fine_tuning_shows_errors_before_and_after_and_is_used(files, wait_for
     assert model.figures.shown == ERRORS
     report = model.report
     for errors in (report.new_before, report.new_after, report.replay_after):
-        assert f"{errors.forces_mae_meV_per_A:.3g}" in shown(panel, "errors")
+        assert error_text(errors.forces_mae_meV_per_A) in shown(panel, "errors")
     assert "Replay, after" in shown(panel, "errors")
     texts = [bar.text for bar in model.figures.builds[ERRORS]().data]
-    assert f"{report.new_after.energy_mae_meV:.3g}" in texts[2]
+    assert error_text(report.new_after.energy_mae_meV) in texts[2]
 
     said = model.use_potential()
     assert "Invariant message passing of epoch" in said
@@ -173,7 +174,11 @@ def test_the_student_that_is_offered_first_can_be_made(name, desk, argon_potenti
 def test_what_cannot_be_distilled_is_refused_with_the_reason(desk, argon_potential):
     model = distilling(desk, argon_potential)
     panel = DistillPanel(model)
-    assert "Lennard-Jones 12-6, dynamics of argon" in shown(panel, "teacher")
+    assert "Lennard-Jones 12-6, dynamics of argon. Of 4 atoms" in shown(
+        panel, "teacher"
+    )
+    desk.edit("repeated", lambda atoms: atoms.repeat(2))
+    assert shown(panel, "teacher").endswith("dynamics of argon, repeated.</div>")
     for trait, value, words in (
         ("shape", '{"hiden": [8]}', "hiden"),
         ("n_members", 1, "two or more members"),
@@ -205,7 +210,7 @@ def test_a_distillation_shows_its_rounds_and_its_student_is_used(
     wait_for(lambda: model.report is not None and model.report.speed is not None)
     said = shown(panel, "rounds")
     last = model.report.history[-1]
-    assert f"{last.on_teachers_dynamics.forces_rmse_meV_per_A:.3g}" in said
+    assert error_text(last.on_teachers_dynamics.forces_rmse_meV_per_A) in said
     assert "above the bound of 0.001" in said
     assert f"{model.report.speed.ratio:.3g} times as fast" in said
     assert len(model.figures.builds[ROUNDS]().data[0].x) == 2
@@ -232,9 +237,9 @@ def test_the_panel_shows_what_is_chosen_alone(desk, argon_potential):
         assert model.way == way
         visible = [name for name, p in panels.items() if p.layout.display != "none"]
         assert visible == [way]
-    # The data are the same, wherever they are typed.
-    panel.tuning.children[0].data.value = "silicon.xyz"
-    assert model.training.data == panel.training.data.data.value == "silicon.xyz"
+        assert (panel.data.layout.display == "none") == (way == DISTILL)
+    panel.data.data.value = "silicon.xyz"
+    assert model.tuning.training.data == "silicon.xyz"
 
 
 @pytest.mark.usefixtures("home")

@@ -13,6 +13,7 @@ from gnndesign.jobs.spec import JobKind
 from gnndesign.jobs.training import trained_file
 from gnndesign.potentials.architectures import ARCHITECTURES, architecture
 from gnndesign.potentials.catalog import load_potential
+from gnndesign_widgets.data_section import DataSection
 from gnndesign_widgets.jobs import JobModel
 from gnndesign_widgets.network_shape import default_shape, starts
 from gnndesign_widgets.potential import PotentialModel, PotentialPanel
@@ -42,8 +43,8 @@ def small(model, data_file):
     return model
 
 
-def shown(panel, name):
-    return html.unescape(getattr(panel, name).value)
+def shown(part, name):
+    return html.unescape(getattr(part, name).value)
 
 
 @pytest.mark.parametrize("name", [name for _, name in starts()])
@@ -110,13 +111,13 @@ def test_the_negative_control_takes_its_molecule_from_the_data(data_file):
 
 def test_a_look_at_the_data_tells_ranges_copies_and_outliers(data_file, wait_for):
     model = TrainingModel(PotentialModel())
-    panel = TrainingPanel(model)
+    section = DataSection(model)
     model.data = str(data_file)
-    panel.data.look_at()
-    assert "Reading argon.xyz" in shown(panel.data, "looking")
+    section.look_at()
+    assert "Reading argon.xyz" in shown(section, "looking")
     wait_for(lambda: model.look is not None)
-    wait_for(lambda: "13, 4 to 8 atoms each" in shown(panel.data, "look"))
-    said = shown(panel.data, "look")
+    wait_for(lambda: "13, 4 to 8 atoms each" in shown(section, "look"))
+    said = shown(section, "look")
     assert "Ar: " in said
     assert "eV/Å" in said
     assert "1 structures are copies of others" in said
@@ -132,21 +133,19 @@ def test_a_look_at_the_data_tells_ranges_copies_and_outliers(data_file, wait_for
     ase.io.write(absurd, frames, format="extxyz")
     model.data = str(absurd)
     model.look_at_data()
-    wait_for(lambda: "structure 5: energy per atom" in shown(panel.data, "look"))
+    wait_for(lambda: "structure 5: energy per atom" in shown(section, "look"))
 
 
 def test_data_that_makes_no_sense_says_so(tmp_path, wait_for):
     file = tmp_path / "bad.xyz"
     file.write_text("2\nno lattice at all\nAr 0 0\n")
     model = TrainingModel(PotentialModel())
-    panel = TrainingPanel(model)
+    section = DataSection(model)
     model.data = str(file)
     model.look_at_data()
-    wait_for(
-        lambda: "bad.xyz" in shown(panel.data, "looking") and model.looking[0] != "R"
-    )
+    wait_for(lambda: "bad.xyz" in shown(section, "looking") and model.looking[0] != "R")
     assert model.look is None
-    assert panel.data.look.value == ""
+    assert section.look.value == ""
 
 
 @pytest.mark.usefixtures("home")
