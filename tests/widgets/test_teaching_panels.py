@@ -14,6 +14,7 @@ from gnndesign.plots.teaching import error_text
 from gnndesign.potentials.architectures import new_potential
 from gnndesign.potentials.catalog import load_potential
 from gnndesign.potentials.files import save_potential
+from gnndesign.properties.catalog import PROPERTIES, property_class
 from gnndesign_widgets.app import Workbench
 from gnndesign_widgets.distill import ROUNDS, DistillModel, students
 from gnndesign_widgets.distill_panel import DistillPanel
@@ -244,6 +245,10 @@ def test_the_panel_shows_what_is_chosen_alone(desk, argon_potential):
 
 @pytest.mark.usefixtures("home")
 def test_the_stage_follows_what_is_chosen_in_the_train_tab():
+    for kind in PROPERTIES:
+        # Python 3.11 cannot compile what the type checker has rewritten in two threads
+        # at once, and the workbench imports these in one of its own.
+        property_class(kind)
     bench = Workbench()
     bench.tabs.selected_index = bench.tabs.titles.index("Train")
     for way, figures in (
