@@ -76,6 +76,8 @@ def test_a_potential_is_fine_tuned_and_its_errors_told(folder, tmp_path, capsys)
     assert found["replay, after"][2] == f"{after:.3g}"
     assert told["offset_eV"]
     assert f"Wrote {out}" in said.err
+    assert main(["info", str(out)]) == 0
+    assert tuned.card.checksum in capsys.readouterr().out
 
 
 def test_the_defaults_on_the_command_line_are_those_of_the_library():
@@ -96,13 +98,18 @@ def test_a_student_is_distilled_and_a_bound_that_is_missed_is_told(
 ):
     out = tmp_path / "fast.safetensors"
     kept = ["--folder", str(tmp_path / "kept"), "-o", str(out)]
+    several = tmp_path / "all.safetensors"
     given = ["distill", str(folder / "argon.cif"), *QUICK, *kept]
+    given += ["--committee", str(several)]
     assert main([*given, "--bound", "0.001"]) == 1
     said = capsys.readouterr()
     assert "above the bound of 0.001" in said.err
     student = load_potential(out, "cpu")
     assert "distilled from Lennard-Jones" in student.card.title
     told = student.card.training["distillation"]["on_own_dynamics"]
+    committee = load_potential(several, "cpu")
+    assert len(committee.members) == 2
+    assert committee.disagreement(ase.io.read(folder / "argon.cif")).n_members == 2
     header, row = said.out.splitlines()
     assert header.split()[:2] == ["round", "frames"]
     assert row.split()[2] == f"{told['forces_rmse_meV_per_A']:.3g}"
@@ -141,6 +148,7 @@ def test_a_long_run_and_the_speed_are_told(folder, tmp_path, capsys):
         ("distill", ["--members", "1"], "two or more members"),
         ("distill", ["--potential", "nobody"], "Wanted one of"),
         ("distill", ["-o", "a.pt"], "with .safetensors"),
+        ("distill", ["--committee", "a.pt"], "with .safetensors"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from traitlets import Bool, Float, HasTraits, Instance, Int, Tuple, Unicode
@@ -21,6 +22,7 @@ from gnndesign_widgets.figures import Build, Figures
 from gnndesign_widgets.jobs import JobModel
 from gnndesign_widgets.json_text import json_object
 from gnndesign_widgets.potential import PotentialModel
+from gnndesign_widgets.trained import potential_label
 from gnndesign_widgets.training import TrainingModel
 from gnndesign_widgets.training_reports import ReportsReader, best_of, use_trained
 
@@ -84,7 +86,7 @@ class FineTuneModel(HasTraits):
         return FineTuningPlan(
             plan=TrainingPlan(
                 **self.training.data_options(),
-                start=self.start_from.strip(),
+                start=_whole_path(self.start_from.strip()),
                 seed=self.seed,
                 options=options | json_object("other options", self.more),
             ),
@@ -100,13 +102,14 @@ class FineTuneModel(HasTraits):
             GNNDesignError: the plan makes no sense, or there is no such potential.
         """
         plan = self.plan()
+        what = potential_label(plan.start)
         self.job.submit(
             JobSpec.create(
                 JobKind.FINE_TUNE,
                 potential=plan.start,
                 parameters=plan.to_dict(),
                 device=self._potential.device_for_job,
-                title=f"fine-tune {plan.start} on {data_path(self.training.data).name}",
+                title=f"fine-tune {what} on {data_path(self.training.data).name}",
             )
         )
         self.figures.shown = ERRORS
@@ -144,3 +147,9 @@ class FineTuneModel(HasTraits):
                 f"Fine-tuning: {store.spec.title}" if store else "Fine-tuning"
             )
             self.figures.builds = builds
+
+
+def _whole_path(name: str) -> str:
+    """A file's, because a worker may stand in another folder; else the name."""
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.suffix or len(path.parts) > 1 else name

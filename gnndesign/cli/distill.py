@@ -104,12 +104,20 @@ def add_parser(commands: Commands) -> None:
         "--folder", type=Path, help="to save every step to, and to go on from"
     )
     add_output(parser, "student.safetensors")
+    parser.add_argument(
+        "--committee",
+        type=Path,
+        metavar="FILE",
+        help="to write all students to, as one potential that knows its error bars",
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: Namespace) -> int:
     """Distil, show the rounds, and write the best student."""
-    check_output(options.output)
+    for path in (options.output, options.committee):
+        if path is not None:
+            check_output(path)
     plan = plan_of(options)
 
     from gnndesign.potentials.catalog import load_potential
@@ -141,6 +149,9 @@ def run(options: Namespace) -> int:
         note("Stopped before the first round had ended: no student was written.")
         return INTERRUPTED
     save_potential(student, options.output)
+    committee = distiller.committee()
+    if options.committee is not None and committee is not None:
+        save_potential(committee, options.committee)
     _write(distiller, options.output)
     if distiller.result is None:
         return INTERRUPTED

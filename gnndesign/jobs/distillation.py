@@ -2,6 +2,7 @@
 
 distillation.json       a `DistillationReport`, after every round
 potential.safetensors   the best student of the last round, for `load_potential`
+committee.safetensors   all students of the last round as one, likewise
 distillation/           frames, checkpoints and students, to go on from
 """
 
@@ -28,6 +29,11 @@ from gnndesign.training.distill_results import DistillationMoment, DistillationR
 def distillation_file(store: JobStore) -> Path:
     """Where the report of a distillation job is."""
     return store.folder / "distillation.json"
+
+
+def committee_file(store: JobStore) -> Path:
+    """Where the committee of all students of a distillation job is."""
+    return store.folder / "committee.safetensors"
 
 
 def read_distillation(store: JobStore) -> DistillationReport | None:
@@ -76,8 +82,10 @@ def run_distillation(
 
 def _write(store: JobStore, distiller: Distiller) -> None:
     student, result = distiller.best(), distiller.result
-    if student is not None:
+    committee = distiller.committee()
+    if student is not None and committee is not None:
         save_potential(student, trained_file(store))
+        save_potential(committee, committee_file(store))
     report = DistillationReport(
         bound_meV_per_A=distiller.options.force_error_meV_per_A,
         history=tuple(distiller.history),

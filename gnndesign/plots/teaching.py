@@ -24,6 +24,9 @@ _STAGES = {
     "energies of the elements moved": "shifted",
     "after": "after",
 }
+_NOTHING = 1e-6
+"""Less is what the order of a sum leaves, in any of the units."""
+
 _DECADES = 4
 """That a logarithmic axis shows at most; less has a bar of no height, and its number."""
 
@@ -35,6 +38,8 @@ _KINDS = {
 
 def error_text(value: float) -> str:
     """An error with three digits, in a number that can be read at a glance."""
+    if abs(value) < _NOTHING:
+        return "0"
     return f"{value:,.0f}" if abs(value) >= 1e3 else f"{value:.3g}"
 
 
@@ -93,7 +98,8 @@ def _add_bars(
             y=[max(value, bottom) for value in found.values()],
             text=[error_text(value) for value in found.values()],
             textposition="outside",
-            cliponaxis=False,
+            textangle=-90,
+            constraintext="none",
             marker_color=COLORS[place],
             name=stage,
             legendgroup=stage,
@@ -102,8 +108,10 @@ def _add_bars(
             row=1,
             col=column,
         )
-    span = [math.log10(bottom), math.log10(3 * top)]
-    figure.update_yaxes(type="log", range=span, row=1, col=column)
+    # Room for the numbers above the bars.
+    low, high = math.log10(bottom), math.log10(top)
+    span = [low, high + 0.3 * (high - low)]
+    figure.update_yaxes(type="log", range=span, dtick=1, row=1, col=column)
 
 
 def distillation_rounds(report: DistillationReport) -> go.Figure:

@@ -26,6 +26,7 @@ import numpy as np
 
 from gnndesign.errors import FitError, ParameterError
 from gnndesign.potentials.base import Potential
+from gnndesign.potentials.committee import Committee
 from gnndesign.potentials.trainable import TrainablePotential
 from gnndesign.training.dataset import Dataset
 from gnndesign.training.distill_folder import DistillationFolder
@@ -283,6 +284,10 @@ class Distiller:
             student, self.teacher, last, self.options.temperature_K
         )
         return student
+
+    def committee(self) -> Committee | None:
+        """All students of the last round as one; None before the first."""
+        return Committee(self._members) if self.history else None
 
     def _train(
         self, number: int, member: int, trainers: list[Trainer]

@@ -9,7 +9,11 @@ import pytest
 from ase.build import bulk
 
 from gnndesign.errors import CheckpointError, ParameterError
-from gnndesign.jobs.distillation import distillation_file, read_distillation
+from gnndesign.jobs.distillation import (
+    committee_file,
+    distillation_file,
+    read_distillation,
+)
 from gnndesign.jobs.local import resume, submit, wait
 from gnndesign.jobs.spec import JobKind, JobSpec
 from gnndesign.jobs.states import JobState
@@ -84,6 +88,7 @@ def test_a_distillation_leaves_a_student_its_rounds_speed_and_stability(warm_hom
     assert "above the bound of 0.001" in status.message
     student = load_potential(trained_file(store), "cpu")
     assert "distilled from Lennard-Jones 12-6" in student.card.title
+    assert len(load_potential(committee_file(store), "cpu").members) == 2
     told = student.card.training["distillation"]
     assert told == report.history[-1].to_dict()
 
@@ -120,7 +125,8 @@ def test_a_distillation_that_is_stopped_and_killed_goes_on_exactly(home, until, 
     wait(cut)
     assert cut.status().state is JobState.FINISHED, cut.status().message
     assert distillation_file(cut).read_text() == distillation_file(whole).read_text()
-    assert trained_file(cut).read_bytes() == trained_file(whole).read_bytes()
+    for file in (trained_file, committee_file):
+        assert file(cut).read_bytes() == file(whole).read_bytes()
     resume(cut, total=3)
     wait(cut)
     assert len(read_distillation(cut).history) == 3

@@ -91,6 +91,16 @@ def test_what_is_set_is_what_is_fine_tuned(files):
     assert (training.seed, plan.plan.seed) == (5, 5)
 
 
+def test_a_file_beside_the_notebook_is_known_to_a_worker_elsewhere(files, monkeypatch):
+    monkeypatch.chdir(files)
+    model = tuning(files)
+    for typed in ("old.safetensors", "./old.safetensors"):
+        model.start_from = typed
+        assert model.plan().start == str(files / "old.safetensors")
+    model.start_from = "sevennet-0"
+    assert model.plan().start == "sevennet-0"
+
+
 def test_what_cannot_be_fine_tuned_is_refused_with_the_reason(files):
     model = tuning(files)
     panel = FineTunePanel(model)
