@@ -255,6 +255,9 @@ def test_search_finds_exports_and_goes_on(capsys):
     assert rows[0]["formula"] == best.formula
     assert load_structure(f"best/01_{best.formula}.cif").cell.rank == 3
     assert "3 of 3 candidates evaluated" in output.err
+    again = [*search, "--storage", "other.db", "--warm-start", "study.db"]
+    assert main([*again, "--n-trials", "1", "--strategy", "random_forest"]) == 0
+    assert len(table(capsys.readouterr().out)) == 1
 
 
 def test_a_search_that_finds_nothing_says_so(folder, capsys, monkeypatch):
