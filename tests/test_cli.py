@@ -24,7 +24,7 @@ from gnndesign.simulation.dynamics import ENSEMBLES, molecular_dynamics
 from gnndesign.simulation.relaxation import relax
 from gnndesign.structures.files import load_structure
 
-COMMANDS = ["relax", "md", "search", "info", "jobs"]
+COMMANDS = ["relax", "md", "train", "fine-tune", "distill", "search", "info", "jobs"]
 ARGON = ["--potential", "lennard-jones", "--device", "cpu"]
 
 
@@ -69,7 +69,7 @@ def test_the_example_in_the_help_is_a_command_that_parses(command, capsys):
     text = capsys.readouterr().out
     example = re.search(r"example:\n  gnndesign (.*)", text)
     options = build_parser().parse_args(shlex.split(example[1]))
-    assert options.run.__module__ == f"gnndesign.cli.{command}"
+    assert options.run.__module__ == f"gnndesign.cli.{command.replace('-', '_')}"
     assert "exit codes:\n  0    done\n" in text
     assert re.search(r"^  2    bad usage", text, re.MULTILINE)
 
