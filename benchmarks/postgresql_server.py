@@ -44,7 +44,7 @@ def postgresql_server(authentication: str = "trust") -> Generator[str]:
     password = folder / "password"
     password.write_text("secret\n")
     password.chmod(0o644)
-    port = _free_port()
+    port = free_port()
 
     output = folder / "output"
 
@@ -85,7 +85,7 @@ def _binaries() -> Path:
     """The folder of initdb and pg_ctl, after installing them where that is possible."""
     found = _installed()
     if found is None:
-        _install()
+        install("postgresql")
         found = _installed()
     if found is None:
         raise UnavailableError("No PostgreSQL after the package was installed.")
@@ -101,16 +101,21 @@ def _installed() -> Path | None:
     return found[-1].parent if found else None
 
 
-def _install() -> None:
+def install(package: str) -> None:
+    """Install a package of a Debian system.
+
+    Raises:
+        UnavailableError: this is none, or not root, or it cannot be had.
+    """
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise UnavailableError(
-            "PostgreSQL is not installed, and only root can install it from the packages "
-            "of a Debian system: apt-get install postgresql."
+            f"{package} is not installed, and only root can install it from the packages "
+            f"of a Debian system: apt-get install {package}."
         )
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (
         ("update",),
-        ("install", "-y", "--no-install-recommends", "postgresql"),
+        ("install", "-y", "--no-install-recommends", package),
     ):
         ended = subprocess.run(
             ["apt-get", *arguments],
@@ -121,7 +126,7 @@ def _install() -> None:
             timeout=300,
         )
     if ended.returncode:
-        raise UnavailableError(f"apt-get could not install it: {ended.stderr.strip()}")
+        raise UnavailableError(f"apt-get could not do it: {ended.stderr.strip()}")
 
 
 def _as_server_user(folder: Path) -> dict[str, Any]:
@@ -136,7 +141,8 @@ def _as_server_user(folder: Path) -> dict[str, Any]:
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

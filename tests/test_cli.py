@@ -24,7 +24,7 @@ from gnndesign.simulation.dynamics import ENSEMBLES, molecular_dynamics
 from gnndesign.simulation.relaxation import relax
 from gnndesign.structures.files import load_structure
 
-COMMANDS = ["relax", "md", "search", "info", "jobs"]
+COMMANDS = ["relax", "md", "train", "fine-tune", "distill", "search", "info", "jobs"]
 ARGON = ["--potential", "lennard-jones", "--device", "cpu"]
 
 
@@ -69,7 +69,7 @@ def test_the_example_in_the_help_is_a_command_that_parses(command, capsys):
     text = capsys.readouterr().out
     example = re.search(r"example:\n  gnndesign (.*)", text)
     options = build_parser().parse_args(shlex.split(example[1]))
-    assert options.run.__module__ == f"gnndesign.cli.{command}"
+    assert options.run.__module__ == f"gnndesign.cli.{command.replace('-', '_')}"
     assert "exit codes:\n  0    done\n" in text
     assert re.search(r"^  2    bad usage", text, re.MULTILINE)
 
@@ -255,6 +255,9 @@ def test_search_finds_exports_and_goes_on(capsys):
     assert rows[0]["formula"] == best.formula
     assert load_structure(f"best/01_{best.formula}.cif").cell.rank == 3
     assert "3 of 3 candidates evaluated" in output.err
+    again = [*search, "--storage", "other.db", "--warm-start", "study.db"]
+    assert main([*again, "--n-trials", "1", "--strategy", "random_forest"]) == 0
+    assert len(table(capsys.readouterr().out)) == 1
 
 
 def test_a_search_that_finds_nothing_says_so(folder, capsys, monkeypatch):

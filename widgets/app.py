@@ -11,6 +11,8 @@ from gnndesign.jobs.local import ensure_worker
 from gnndesign.structures.library import elemental_ground_state
 from gnndesign_widgets.dynamics import DynamicsModel, DynamicsPanel
 from gnndesign_widgets.figures import Figures
+from gnndesign_widgets.learning import LearningModel
+from gnndesign_widgets.learning_panel import LearningPanel
 from gnndesign_widgets.potential import PotentialModel, PotentialPanel
 from gnndesign_widgets.properties import PropertiesModel
 from gnndesign_widgets.properties_panel import PropertiesPanel
@@ -22,8 +24,6 @@ from gnndesign_widgets.stage import Stage
 from gnndesign_widgets.structure import StructureModel, StructurePanel
 from gnndesign_widgets.symmetry import SymmetryModel
 from gnndesign_widgets.symmetry_panel import SymmetryPanel
-from gnndesign_widgets.training import TrainingModel
-from gnndesign_widgets.training_panel import TrainingPanel
 
 _TABS = (
     "Structure",
@@ -52,8 +52,9 @@ class Workbench(ipw.VBox):
     notebook finds the latest job of each kind again, with all its history.
 
     Attributes:
-        structure, potential, relax, dynamics, properties, search, training, symmetry:
+        structure, potential, relax, dynamics, properties, search, symmetry, learning:
             the models behind the panels; a script in another cell may read and set their traits.
+        training, tuning, distilling: those in `learning`.
     """
 
     def __init__(self) -> None:
@@ -64,7 +65,10 @@ class Workbench(ipw.VBox):
         self.dynamics = DynamicsModel(self.structure, self.potential)
         self.properties = PropertiesModel(self.structure, self.potential)
         self.search = SearchModel(self.structure, self.potential)
-        self.training = TrainingModel(self.potential)
+        self.learning = LearningModel(self.structure, self.potential)
+        self.training = self.learning.training
+        self.tuning = self.learning.tuning
+        self.distilling = self.learning.distilling
         self.symmetry = SymmetryModel(self.structure)
         self.stage = Stage(self.structure)
         self._symmetry_panel = SymmetryPanel(self.symmetry)
@@ -76,7 +80,7 @@ class Workbench(ipw.VBox):
                 DynamicsPanel(self.dynamics),
                 PropertiesPanel(self.properties),
                 SearchPanel(self.search),
-                TrainingPanel(self.training),
+                LearningPanel(self.learning),
                 self._symmetry_panel,
             ],
             titles=_TABS,
@@ -95,10 +99,11 @@ class Workbench(ipw.VBox):
         self.tabs.observe(self._turn_to, "selected_index")
         for model in (self.relax, self.dynamics):
             self._wire(model)
-        for each in (self.properties, self.search, self.training, self.symmetry):
-            figures = each.figures
+        shown = [each.figures for each in (self.properties, self.search, self.symmetry)]
+        for figures in (*shown, *self.learning.all_figures):
             figures.observe(partial(self._refresh_figures, figures))
         self._attach()
+        self.learning.observe(self._turn_to_way, "way")
         # A worker takes some seconds to come up; it is there when the first job is.
         ensure_worker()
 
@@ -122,14 +127,19 @@ class Workbench(ipw.VBox):
             "Dynamics": self.dynamics.job,
             "Properties": self.properties.job,
             "Search": self.search.job,
-            "Train": self.training.job,
         }
-        for job in (*jobs.values(), self.training.pareto_job):
+        for job in jobs.values():
             job.attach_latest()
+        self.learning.attach_latest()
         running = [title for title, job in jobs.items() if job.active]
+        running += ["Train"] if self.learning.active else []
         self.tabs.selected_index = _TABS.index(running[0]) if running else 0
         if not running:
             self.stage.show_structure()
+
+    def _turn_to_way(self, _change: object) -> None:
+        if _TABS[self.tabs.selected_index or 0] == "Train":
+            self.stage.show_figures(self.learning.figures)
 
     def _turn_to(self, change: dict[str, Any]) -> None:
         match _TABS[change["new"] or 0]:
@@ -144,7 +154,7 @@ class Workbench(ipw.VBox):
             case "Search":
                 self.stage.show_figures(self.search.figures)
             case "Train":
-                self.stage.show_figures(self.training.figures)
+                self.stage.show_figures(self.learning.figures)
             case "Symmetry":
                 self._symmetry_panel.list_potentials()
                 self.stage.show_figures(self.symmetry.figures)

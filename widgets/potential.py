@@ -129,7 +129,9 @@ class PotentialPanel(ipw.VBox):
     def _typed(self, change: dict[str, str]) -> None:
         path = change["new"].strip()
         if path:
-            self.message.attempt(lambda: self._model.use(str(Path(path).expanduser())))
+            # Whole, because a worker may stand in another folder.
+            whole = str(Path(path).expanduser().resolve())
+            self.message.attempt(lambda: self._model.use(whole))
 
     def _show(self, _change: object = None) -> None:
         model = self._model

@@ -17,6 +17,7 @@ from gnndesign.properties.fields import changed_texts, fields_of
 from gnndesign.properties.from_text import parameters_from_text
 from gnndesign.properties.plain import from_plain, to_plain
 from gnndesign.properties.work import Relaxing
+from gnndesign.search.earlier_values import warm_starts_from_text
 from gnndesign.search.objectives import checked_constraints, checked_objectives
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sampler import Strategy
@@ -54,6 +55,7 @@ class SearchModel(HasTraits):
         batch_size: candidates on their way at a time.
         strategy: how the next candidate is chosen.
         seed: of the proposals.
+        warm_start: what it learns from to begin with, see `warm_starts_from_text`.
         relaxing: what was typed into the form of `Relaxing`, by name of the field.
         estimate: how long it would take, or still takes.
         job: the job that is followed.
@@ -72,6 +74,7 @@ class SearchModel(HasTraits):
     batch_size = Int(8)
     strategy = Unicode(str(Strategy.GAUSSIAN_PROCESS))
     seed = Int(0)
+    warm_start = Unicode("")
     relaxing: dict[str, str] = Dict()  # pyright: ignore[reportAssignmentType]
     estimate = Unicode("")
     result: SearchResult | None = Instance(SearchResult, allow_none=True)  # pyright: ignore[reportAssignmentType]
@@ -123,8 +126,10 @@ class SearchModel(HasTraits):
         objectives = checked_objectives([wish.objective() for wish in self.objectives])
         constraints = checked_constraints([w.constraint() for w in self.constraints])
         space = self.space.space()
-        known = self._potential.require_card()
-        known.check_elements([atomic_numbers[symbol] for symbol in space.elements])
+        # Refused here rather than minutes later in the job, which reads it again.
+        warm_starts_from_text(self.warm_start, space, objectives)
+        numbers = [atomic_numbers[symbol] for symbol in space.elements]
+        self._potential.require_card().check_elements(numbers)
         self.job.submit(
             JobSpec.create(
                 JobKind.SEARCH,
@@ -138,6 +143,7 @@ class SearchModel(HasTraits):
                     "batch_size": self.batch_size,
                     "strategy": self.strategy,
                     "seed": self.seed,
+                    "warm_start": self.warm_start,
                 },
                 device=self._potential.device_for_job,
                 title=f"search {_name(space.to_dict())}, {len(space):,} candidates",
@@ -152,15 +158,13 @@ class SearchModel(HasTraits):
         """
         if self.result is None:
             raise JobError("There is no winner to check yet.")
-        winners = [trial for _, trial in leading(self.result, n)]
-        self.checks.start(winners, self.result.potential)
+        best = [trial for _, trial in leading(self.result, n)]
+        self.checks.start(best, self.result.potential)
 
     def picked_trial(self) -> Trial | None:
         """The trial that was clicked on."""
-        for trial in () if self.result is None else self.result.trials:
-            if trial.number == self.picked:
-                return trial
-        return None
+        trials = () if self.result is None else self.result.trials
+        return next((t for t in trials if t.number == self.picked), None)
 
     def take_structure(self) -> str:
         """Put the structure of the trial that was clicked on on the desk.
@@ -203,24 +207,22 @@ class SearchModel(HasTraits):
         try:
             self._refill(store.spec.parameters, store.status().total)
         except (GNNDesignError, KeyError, TypeError, ValueError) as error:
-            self.problem = (
-                f"The form does not show this job, of another version: {error}"
-            )
+            said = "The form does not show this job, of another version"
+            self.problem = f"{said}: {error}"
         self._read()
         self._offer()
 
     def _refill(self, parameters: Mapping[str, Any], total: int) -> None:
         """Type what a job was started with, and the trials asked for since."""
         self.space.refill(parameters["space"])
+        bounds = parameters.get("constraints", [])
         with self.hold_trait_notifications():
-            rows = parameters["objectives"]
-            self.objectives = tuple(map(wish_of_objective, rows))
-            rows = parameters.get("constraints", [])
-            self.constraints = tuple(map(wish_of_constraint, rows))
+            self.objectives = tuple(map(wish_of_objective, parameters["objectives"]))
+            self.constraints = tuple(map(wish_of_constraint, bounds))
             self.n_trials = max(int(parameters["n_trials"]), total)
-            self.batch_size = parameters.get("batch_size", self.batch_size)
             self.strategy = str(Strategy(parameters.get("strategy", self.strategy)))
-            self.seed = parameters.get("seed", self.seed)
+            for name in ("batch_size", "seed", "warm_start"):
+                self.set_trait(name, parameters.get(name, getattr(self, name)))
             if "relaxing" in parameters:
                 given = asdict(from_plain(parameters["relaxing"]))
                 self.relaxing = changed_texts(fields_of(Relaxing, RELAXING), given)

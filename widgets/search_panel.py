@@ -108,6 +108,13 @@ class SearchPanel(ipw.VBox):
         strategies = [(str(s).replace("_", " ").capitalize(), str(s)) for s in Strategy]
         trials = whole(min=1, max=10**6, description="Trials")
         trials.tooltip = "Candidates in all; more of them and Resume goes on"
+        warm_start = ipw.Text(
+            description="Learn from", placeholder="study.db or values.csv:density=rho"
+        )
+        warm_start.tooltip = (
+            "Storage of an earlier search, or FILE.csv:MEASURE=COLUMN,formula=COLUMN; "
+            "several separated by semicolons"
+        )
         relaxation = ipw.Accordion([self.relaxing], titles=["Relaxation"])
         relaxation.selected_index = None
         return [
@@ -122,6 +129,7 @@ class SearchPanel(ipw.VBox):
                 model, "batch_size", whole(min=1, max=4096, description="Batch size")
             ),
             field(model, "seed", whole(min=0, max=2**31 - 1, description="Seed")),
+            field(model, "warm_start", warm_start),
             relaxation,
         ]
 

@@ -1,4 +1,4 @@
-"""The potentials that training jobs have left, and what a person calls a potential."""
+"""The potentials that jobs have trained, and what a person calls a potential."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from gnndesign.jobs.store import JobStore, list_jobs
 from gnndesign.jobs.training import trained_file
 
 _MOST = 20
+_LEARNED = tuple(
+    f"-{kind}-" for kind in (JobKind.TRAIN, JobKind.FINE_TUNE, JobKind.DISTILL)
+)
 
 
 def trained_potentials() -> list[str]:
@@ -18,7 +21,8 @@ def trained_potentials() -> list[str]:
     found = [
         str(trained_file(store))
         for store in list_jobs()
-        if store.job_id.count(f"-{JobKind.TRAIN}-") and trained_file(store).is_file()
+        if any(kind in store.job_id for kind in _LEARNED)
+        and trained_file(store).is_file()
     ]
     return found[:_MOST]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Sequence
 from functools import partial
@@ -20,55 +19,34 @@ from traitlets import (
     observe,
 )
 
-from gnndesign.errors import GNNDesignError, JobError, ParameterError
+from gnndesign.errors import GNNDesignError
 from gnndesign.jobs.pareto import pareto_parameters
 from gnndesign.jobs.spec import JobKind, JobSpec
-from gnndesign.jobs.training import read_epochs, read_parity, trained_file
-from gnndesign.plots.learning import learning_curves, parity_plots
 from gnndesign.plots.pareto import pareto_front
 from gnndesign.plots.training import label_distributions
-from gnndesign.potentials.architectures import ARCHITECTURES
 from gnndesign.training.evaluation import Parity
 from gnndesign.training.pareto_results import ParetoResult
 from gnndesign.training.pareto_space import ParetoSpace
-from gnndesign.training.plan import BY_LEAST_SQUARES, TrainingPlan
+from gnndesign.training.plan import TrainingPlan
 from gnndesign.training.reports import EpochReport
 from gnndesign_widgets.background import Background, Done
 from gnndesign_widgets.dataset_look import DatasetLook, data_path, look_at
 from gnndesign_widgets.figures import Build, Figures
 from gnndesign_widgets.jobs import JobModel
+from gnndesign_widgets.json_text import json_object
+from gnndesign_widgets.network_shape import default_shape
 from gnndesign_widgets.potential import PotentialModel
-
-FINE_TUNE = ""
-"""In the place of an architecture: go on from a potential."""
+from gnndesign_widgets.training_reports import (
+    CURVES,
+    ReportsReader,
+    best_of,
+    use_trained,
+)
 
 KINDS = {"Squares (MSE)": "mse", "Absolute values (MAE)": "mae", "Huber": "huber"}
 SPLITS = {"Structures": "structure", "Whole groups": "group"}
 
-CURVES, PARITY, LABELS = "Learning curves", "Parity", "Data"
-FRONT = "Pareto front"
-
-
-def starts() -> list[tuple[str, str]]:
-    """What a training can begin with: title and name."""
-    made = [
-        (f"New: {kind.title}", name)
-        for name, kind in ARCHITECTURES.items()
-        if name != BY_LEAST_SQUARES
-    ]
-    return [*made, ("Fine-tune a potential", FINE_TUNE)]
-
-
-def default_shape(architecture: str) -> dict[str, Any]:
-    """What can be chosen of an architecture, beside its cutoff, as JSON holds it."""
-    kind = ARCHITECTURES[architecture]
-    signature = inspect.signature(kind.shape_maker)
-    return {
-        name: parameter.default
-        for name, parameter in signature.parameters.items()
-        if name not in ("elements", "cutoff", "atomic_numbers")
-        and isinstance(parameter.default, bool | int | float | str | tuple)
-    }
+LABELS, FRONT = "Data", "Pareto front"
 
 
 class TrainingModel(HasTraits):
@@ -78,10 +56,9 @@ class TrainingModel(HasTraits):
         data: file or folder of labelled structures.
         validation_share: of the data, to choose the best epoch by.
         split_by: a value of `SPLITS`.
-        architecture: of a new network; `FINE_TUNE` to go on from `start_from`.
-        cutoff: Å, of a new network.
-        shape: of a new network, JSON.
-        start_from: name or file of a potential to fine-tune.
+        architecture: of the network.
+        cutoff: Å, of the network.
+        shape: of the network, JSON.
         epochs, batch_size, learning_rate, augment_rotations, symmetry_penalty, seed: of
             `Training`.
         patience: epochs without a better validation; 0 to go on.
@@ -106,7 +83,6 @@ class TrainingModel(HasTraits):
     architecture = Unicode("invariant")
     cutoff = Float(5.0)
     shape = Unicode("")
-    start_from = Unicode("sevennet-0")
     epochs = Int(100)
     batch_size = Int(4)
     learning_rate = Float(2e-3)
@@ -131,7 +107,7 @@ class TrainingModel(HasTraits):
         super().__init__()
         self._potential = potential
         self._background = Background()
-        self._parity_written = 0.0
+        self._reader = ReportsReader()
         self.figures = Figures(title="Training")
         self.job = JobModel(JobKind.TRAIN)
         self.job.observe(self._read, ["revision", "job_id"])
@@ -146,11 +122,6 @@ class TrainingModel(HasTraits):
             ParameterError: something is missing, no JSON, or out of range.
             StructureError: the data cannot be read.
         """
-        path = data_path(self.data)
-        new = self.architecture != FINE_TUNE
-        shape: dict[str, Any] = {}
-        if new:
-            shape = _json_object("shape", self.shape) | {"cutoff": self.cutoff}
         options: dict[str, Any] = {
             "epochs": self.epochs,
             "batch_size": self.batch_size,
@@ -165,19 +136,32 @@ class TrainingModel(HasTraits):
                 "stress": self.stress,
                 "kind": self.kind,
             },
-            # A trained network has its own scale, and knows energies already.
-            "calibrate": new,
         }
         return TrainingPlan(
-            data=str(path),
-            validation_share=self.validation_share,
-            split_by="group" if self.split_by == "group" else "structure",
-            architecture=self.architecture if new else None,
-            shape=shape,
-            start=None if new else self.start_from.strip(),
+            **self.data_options(),
+            architecture=self.architecture,
+            shape=json_object("shape", self.shape) | {"cutoff": self.cutoff},
             seed=self.seed,
-            options=options | _json_object("other options", self.more),
+            options=options | json_object("other options", self.more),
         )
+
+    def data_options(self) -> dict[str, Any]:
+        """What a plan says of the data.
+
+        Raises:
+            ParameterError: there is no such file.
+        """
+        return {
+            "data": str(data_path(self.data)),
+            "validation_share": self.validation_share,
+            "split_by": self.split_by,
+        }
+
+    def data_builds(self) -> dict[str, Build]:
+        """Figures of the data, if they were looked at."""
+        if self.look is None:
+            return {}
+        return {LABELS: partial(label_distributions, self.look.dataset)}
 
     def start(self) -> None:
         """Submit a training.
@@ -186,13 +170,12 @@ class TrainingModel(HasTraits):
             GNNDesignError: the plan makes no sense.
         """
         plan = self.plan()
-        what = plan.architecture or f"fine-tune {plan.start}"
         self.job.submit(
             JobSpec.create(
                 JobKind.TRAIN,
                 parameters=plan.to_dict(),
                 device=self._potential.device_for_job,
-                title=f"{what} on {data_path(self.data).name}",
+                title=f"{plan.architecture} on {data_path(self.data).name}",
             )
         )
         self.figures.shown = CURVES
@@ -241,22 +224,19 @@ class TrainingModel(HasTraits):
             JobError: there is none yet.
             CheckpointError: its file is damaged.
         """
-        store = self.job.store
-        if store is None or not trained_file(store).is_file():
-            raise JobError("There is no trained potential yet; one comes every epoch.")
-        said = self._potential.use(str(trained_file(store)))
+        every = "one comes every epoch"
+        said = use_trained(self.job.store, self._potential, every)
         best = self.best
         return said if best is None else f"{said[:-1]} of epoch {best.epoch}."
 
     @property
     def best(self) -> EpochReport | None:
         """The report of the best epoch so far."""
-        return next((r for r in reversed(self.history) if r.is_best), None)
+        return best_of(self.history)
 
     @observe("architecture")
     def _fill_in_shape(self, _change: object = None) -> None:
-        if self.architecture != FINE_TUNE:
-            self.shape = json.dumps(default_shape(self.architecture))
+        self.shape = json.dumps(default_shape(self.architecture))
 
     def _have_looked(self, look: DatasetLook | None, said: str) -> None:
         self.look = look
@@ -266,16 +246,8 @@ class TrainingModel(HasTraits):
         self._offer()
 
     def _read(self, _change: dict[str, Any]) -> None:
-        store = self.job.store
-        if store is None:
-            self.history, self.parity = (), None
-            return
-        self.history = tuple(read_epochs(store))
-        file = store.folder / "parity.npz"
-        written = file.stat().st_mtime if file.is_file() else 0.0
-        if written != self._parity_written or not written:
-            self.parity = read_parity(store)
-            self._parity_written = written
+        self._reader.read(self.job.store)
+        self.history, self.parity = self._reader.history, self._reader.parity
         self._offer()
 
     def _read_pareto(self, _change: dict[str, Any]) -> None:
@@ -299,13 +271,7 @@ class TrainingModel(HasTraits):
 
     def _offer(self) -> None:
         """Figures of what there is."""
-        builds: dict[str, Build] = {}
-        if self.history:
-            builds[CURVES] = partial(learning_curves, self.history)
-        if self.parity is not None:
-            builds[PARITY] = partial(parity_plots, self.parity)
-        if self.look is not None:
-            builds[LABELS] = partial(label_distributions, self.look.dataset)
+        builds = self._reader.builds() | self.data_builds()
         if self.pareto is not None and self.pareto.finished:
             builds[FRONT] = partial(pareto_front, self.pareto)
         store = self.job.store
@@ -315,20 +281,3 @@ class TrainingModel(HasTraits):
             )
             self.figures.clicks = {FRONT: self._pick}
             self.figures.builds = builds
-
-
-def _json_object(what: str, text: str) -> dict[str, Any]:
-    """What was typed; nothing is an empty object.
-
-    Raises:
-        ParameterError: it is not a JSON object.
-    """
-    try:
-        found = json.loads(text or "{}")
-    except ValueError as error:
-        raise ParameterError(
-            f'Wanted the {what} as JSON, such as {{"n_channels": 32}}: {error}.'
-        ) from error
-    if not isinstance(found, dict):
-        raise ParameterError(f"Wanted the {what} as a JSON object, got {text!r}.")
-    return found

@@ -6,25 +6,16 @@ import math
 
 import ipywidgets as ipw
 
-from gnndesign.potentials.catalog import list_potentials
 from gnndesign_widgets.controls import Message, RunBar, button, field, heading, table
-from gnndesign_widgets.dataset_look import look_html
-from gnndesign_widgets.training import (
-    FINE_TUNE,
-    KINDS,
-    SPLITS,
-    TrainingModel,
-    starts,
-)
+from gnndesign_widgets.network_shape import starts
+from gnndesign_widgets.training import KINDS, TrainingModel
 
 
 class TrainingPanel(ipw.VBox):
-    """What a person sees of a `TrainingModel`."""
+    """What a person sees of a `TrainingModel`, but for its data: see `DataSection`."""
 
     def __init__(self, model: TrainingModel) -> None:
         self._model = model
-        self.looking = Message()
-        self.look = ipw.HTML()
         self.bar = RunBar(model.job, model.start, again=lambda: model.epochs)
         self.best = ipw.HTML()
         self.pareto_bar = RunBar(
@@ -35,8 +26,6 @@ class TrainingPanel(ipw.VBox):
         self.message = Message()
         super().__init__(
             [
-                heading("Data"),
-                *self._data_fields(),
                 heading("Potential"),
                 *self._potential_fields(),
                 heading("Training"),
@@ -48,60 +37,18 @@ class TrainingPanel(ipw.VBox):
                 self._pareto_section(),
             ]
         )
-        model.observe(self._show_look, ["look", "looking"])
-        model.observe(self._show_start, "architecture")
         model.observe(self._show_best, "history")
         model.observe(self._show_front, "pareto")
         model.observe(self._show_picked, "picked")
-        self._show_look()
-        self._show_start()
         self._show_best()
         self._show_front()
-
-    def _data_fields(self) -> list[ipw.Widget]:
-        model = self._model
-        self.data = field(
-            model,
-            "data",
-            ipw.Text(
-                description="File",
-                placeholder="data/silicon.xyz, .db, vasprun.xml, OUTCAR",
-                continuous_update=False,
-            ),
-        )
-        return [
-            self.data,
-            ipw.HBox([button("Look at the data", self._look, icon="search")]),
-            self.looking,
-            self.look,
-            field(
-                model,
-                "validation_share",
-                ipw.BoundedFloatText(
-                    min=0.01, max=0.9, step=0.05, description="Validation share"
-                ),
-            ),
-            field(
-                model, "split_by", ipw.Dropdown(options=SPLITS, description="Split by")
-            ),
-        ]
 
     def _potential_fields(self) -> list[ipw.Widget]:
         model = self._model
         self.architecture = field(
             model,
             "architecture",
-            ipw.Dropdown(options=starts(), description="Start"),
-        )
-        self.start_from = field(
-            model,
-            "start_from",
-            ipw.Combobox(
-                options=[n for n in list_potentials() if n.startswith("sevennet")],
-                description="Fine-tune",
-                placeholder="a SevenNet or a .safetensors file",
-                continuous_update=False,
-            ),
+            ipw.Dropdown(options=starts(), description="Architecture"),
         )
         self.cutoff = field(
             model,
@@ -113,7 +60,7 @@ class TrainingPanel(ipw.VBox):
             "shape",
             ipw.Textarea(description="Shape (JSON)", rows=3, continuous_update=False),
         )
-        return [self.architecture, self.start_from, self.cutoff, self.shape]
+        return [self.architecture, self.cutoff, self.shape]
 
     def _training_fields(self) -> list[ipw.Widget]:
         model = self._model
@@ -182,29 +129,8 @@ class TrainingPanel(ipw.VBox):
             section.selected_index = None
         return section
 
-    def _look(self) -> None:
-        def look() -> str:
-            self._model.look_at_data()
-            return self._model.looking
-
-        self.looking.attempt(look)
-
     def _use(self) -> None:
         self.message.attempt(self._model.use_potential)
-
-    def _show_look(self, _change: object = None) -> None:
-        look, said = self._model.look, self._model.looking
-        self.look.value = "" if look is None else look_html(look)
-        if said.startswith("Reading") or not said:
-            self.looking.say(said)
-        else:
-            self.looking.refuse(said)
-
-    def _show_start(self, _change: object = None) -> None:
-        tuning = self._model.architecture == FINE_TUNE
-        self.start_from.layout.display = "" if tuning else "none"
-        for each in (self.cutoff, self.shape):
-            each.layout.display = "none" if tuning else ""
 
     def _show_best(self, _change: object = None) -> None:
         best = self._model.best

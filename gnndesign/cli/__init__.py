@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from gnndesign.cli import (
+    distill,
     export,
+    fine_tune,
     info,
     jobs,
     md,
@@ -57,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
         title="commands", required=True, metavar="COMMAND", parser_class=_Parser
     )
     every = (
-        *(relax, md, properties, train, search),
+        *(relax, md, properties, train, fine_tune, distill, search),
         *(validate, export, info, jobs, prepare),
     )
     for command in every:

@@ -21,6 +21,8 @@ from gnndesign.errors import MissingDependencyError, ParameterError, StructureEr
 from gnndesign.units import ATOMIC_MASS_KG
 
 _PACKAGES = ("gnndesign", "torch", "ase", "pymatgen", "optuna", "sevenn", "chgnet")
+_WEIGHTS = (".safetensors", ".pth", ".pt")
+"""Ends of the names of files that hold a potential."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -42,7 +44,9 @@ def run(options: Namespace) -> int:
     for index, name in enumerate(options.names):
         if index:
             sys.stdout.write("\n")
-        if Path(name).exists() or "/" in name or Path(name).suffix:
+        if Path(name).suffix in _WEIGHTS:
+            _write_potential(name)
+        elif Path(name).exists() or "/" in name or Path(name).suffix:
             _write_file(Path(name))
         else:
             _write_potential(name)
@@ -137,7 +141,7 @@ def _write_potential(name: str) -> None:
     from gnndesign.potentials.catalog import list_potentials, potential_card
     from gnndesign.properties.validation import measured
 
-    if name not in list_potentials():
+    if name not in list_potentials() and Path(name).suffix not in _WEIGHTS:
         raise ParameterError(
             f"'{name}' is neither a file here nor a potential; potentials are "
             f"{', '.join(list_potentials())}."

@@ -96,12 +96,22 @@ def add_parser(commands: Commands) -> None:
         choices=(
             "gaussian_process",
             "expected_improvement",
+            "random_forest",
             "tpe",
             "optuna_gp",
             "nsga2",
             "random",
         ),
         help="default: %(default)s",
+    )
+    parser.add_argument(
+        "--warm-start",
+        action="append",
+        default=[],
+        metavar="STORAGE|FILE.csv:MEASURE=COLUMN",
+        help="learn from an earlier search, or from a table of the literature: "
+        "table.csv:formation_energy=Ef,formula=Formula, or without formula where the "
+        "columns are named like the sites",
     )
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument(
@@ -133,6 +143,7 @@ def run(options: Namespace) -> int:
     """Search, then show and export the best."""
     from gnndesign.potentials.catalog import load_potential
     from gnndesign.properties.work import Relaxing
+    from gnndesign.search.earlier_values import warm_starts_from_text
     from gnndesign.search.notation import constraint_from_text, objective_from_text
     from gnndesign.search.study import search_compositions
 
@@ -141,6 +152,8 @@ def run(options: Namespace) -> int:
     constraints = list(map(constraint_from_text, options.constraint or []))
     space = _space(options)
     note(f"{len(space)} candidates of {space.n_combinations} combinations.")
+    earlier = ";".join(options.warm_start)
+    warm_start = warm_starts_from_text(earlier, space, objectives)
     potential = load_potential(options.potential, options.device)
     with (
         _executor(options.cluster) as executor,
@@ -158,6 +171,7 @@ def run(options: Namespace) -> int:
             options.n_trials,
             options.storage,
             constraints=constraints,
+            warm_start=warm_start,
             batch_size=options.batch_size,
             relaxing=Relaxing(max_force=options.max_force, max_steps=options.max_steps),
             strategy=options.strategy,

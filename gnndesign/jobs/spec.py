@@ -27,6 +27,8 @@ class JobKind(StrEnum):
     DYNAMICS = "dynamics"
     SEARCH = "search"
     TRAIN = "train"
+    FINE_TUNE = "fine_tune"
+    DISTILL = "distill"
     PARETO = "pareto"
     PROPERTIES = "properties"
     CHECK = "check"
@@ -41,11 +43,12 @@ class JobSpec:
         kind: what it does.
         title: what a person calls it.
         structures: as `atoms_to_dict` gives them; empty for a search or training.
-        potential: a name that `load_potential` knows; empty for a training.
+        potential: a name that `load_potential` knows: the one that is fine-tuned, or
+            the teacher of a distillation; empty for a training.
         potential_checksum: of the weights; a job does not run on others.
         device: as `load_potential` takes it; None lets the worker choose.
         parameters: of `relax`, `molecular_dynamics` or `search_compositions`, a
-            `TrainingPlan`, or those of `pareto_parameters` or `properties_parameters`.
+            `TrainingPlan`, `FineTuningPlan` or `DistillationPlan`, or those of `pareto_parameters` or `properties_parameters`.
         versions: of the packages that matter, and of Python.
     """
 

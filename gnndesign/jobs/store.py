@@ -8,7 +8,8 @@ trajectory/      a .traj file a structure
 checkpoint.npz   the state to go on from
 study.db         a search's Optuna study
 epochs.json parity.npz training.pt potential.safetensors
-                 of a training, see training.py
+                 of a training, see training.py; fine_tuning.json and
+                 distillation.json too, see fine_tuning.py and distillation.py
 outcomes.jsonl   of properties, see properties.py
 log              what the worker said, and the traceback of a failure
 lock             held by the worker that runs the job, freed by its death

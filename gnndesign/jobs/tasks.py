@@ -99,6 +99,7 @@ def run_search(
     """Search compositions; the study in the store is what a resumed job goes on from."""
     # Optuna and pymatgen take seconds to import; other jobs do without them.
     from gnndesign.properties.plain import from_plain
+    from gnndesign.search.earlier_values import warm_starts_from_text
     from gnndesign.search.notation import constraint_from_dict, objective_from_dict
     from gnndesign.search.space import space_from_dict
     from gnndesign.search.study import iterate_search
@@ -109,6 +110,8 @@ def run_search(
     constraints = [constraint_from_dict(e) for e in parameters.pop("constraints", [])]
     if "relaxing" in parameters:
         parameters["relaxing"] = from_plain(parameters["relaxing"])
+    earlier = parameters.pop("warm_start", "")
+    warm_start = warm_starts_from_text(earlier, space, objectives)
     wanted = int(parameters.pop("n_trials"))
     total, done = control.total or wanted, store.status().done
     yield Progress(done=done, total=total, message="Relaxing the elements.")
@@ -120,6 +123,7 @@ def run_search(
             total,
             store.study_file,
             constraints=constraints,
+            warm_start=warm_start,
             **parameters,
             should_stop=control.should_stop,
         ):

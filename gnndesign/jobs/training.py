@@ -25,7 +25,7 @@ from gnndesign.potentials.catalog import choose_device
 from gnndesign.potentials.files import save_potential
 from gnndesign.training.evaluation import Parity
 from gnndesign.training.plan import TrainingPlan
-from gnndesign.training.reports import EpochReport
+from gnndesign.training.reports import EpochReport, Moment
 from gnndesign.training.trainer import Trainer
 
 SAVE_EVERY_S = 10.0
@@ -83,10 +83,13 @@ def run_training(
         save_every_s=SAVE_EVERY_S,
     )
     if trainer.best is not None:
-        _write(store, trainer, improved=True)
+        write_reports(store, trainer, improved=True)
+        save_potential(trainer.potential(), trained_file(store))
     for moment in trainer:
         if moment.report is not None:
-            _write(store, trainer, improved=moment.report.is_best)
+            write_reports(store, trainer, improved=moment.report.is_best)
+            if moment.report.is_best:
+                save_potential(trainer.potential(), trained_file(store))
         if control.should_stop():
             trainer.stop()
         control.hear()
@@ -96,11 +99,12 @@ def run_training(
         yield Progress(
             done=len(trainer.history),
             total=trainer.training.epochs,
-            message=_said(trainer, moment.epoch, moment.batch, moment.n_batches),
+            message=said_of(trainer, moment),
         )
 
 
-def _write(store: JobStore, trainer: Trainer, *, improved: bool) -> None:
+def write_reports(store: JobStore, trainer: Trainer, *, improved: bool) -> None:
+    """Write what its epochs brought, and the parity of a better one."""
     rows = [report.to_dict() for report in trainer.history]
     write_atomically(epochs_file(store), json.dumps(rows, allow_nan=False))
     if not improved:
@@ -115,13 +119,13 @@ def _write(store: JobStore, trainer: Trainer, *, improved: bool) -> None:
         }
         with replacing(store.folder / "parity.npz") as partial:
             np.savez_compressed(partial, **arrays)
-    save_potential(trainer.potential(), trained_file(store))
 
 
-def _said(trainer: Trainer, epoch: int, batch: int, n_batches: int) -> str:
+def said_of(trainer: Trainer, moment: Moment) -> str:
+    """How far a training is, in a sentence."""
     if trainer.reason and not trainer.reason.startswith("all"):
         return f"Ended: {trainer.reason}."
-    said = f"Epoch {epoch}, batch {batch} of {n_batches}."
+    said = f"Epoch {moment.epoch}, batch {moment.batch} of {moment.n_batches}."
     best = trainer.best
     if best is None:
         return said

@@ -37,6 +37,9 @@ IDLE_S = 900.0
 _POLL_S = 0.1
 _CLOCK_TICK_NS = 2_000_000_000
 """Two changes of a folder within a tick of its disk's clock look like one."""
+Task = Callable[[JobStore, JobSpec, Potential, Control], Iterator[Progress]]
+"""What the job of a kind does."""
+
 _log = logging.getLogger("gnndesign.worker")
 
 
@@ -135,17 +138,13 @@ class Worker:
         device = str(choose_device(spec.device))
         say(f"Loading {spec.potential} on {device}.")
         potential = self._potential(spec, device)
+        if spec.kind is JobKind.FINE_TUNE:
+            # It trains a copy, in the plain form: nothing is to be compiled.
+            from gnndesign.jobs.fine_tuning import run_fine_tuning
+
+            return run_fine_tuning(store, spec, potential, control)
         potential.prepare(say)
-        if spec.kind is JobKind.PROPERTIES:
-            from gnndesign.jobs.properties import run_properties
-
-            return run_properties(store, spec, potential, control)
-        if spec.kind is JobKind.CHECK:
-            from gnndesign.jobs.checks import run_checks
-
-            return run_checks(store, spec, potential, control)
-        task = run_search if spec.kind is JobKind.SEARCH else run_simulation
-        return task(store, spec, potential, control)
+        return _task_of(spec.kind)(store, spec, potential, control)
 
     def _potential(self, spec: JobSpec, device: str) -> Potential:
         key = (spec.potential, spec.potential_checksum, device)
@@ -187,6 +186,23 @@ class Worker:
         if self.home.is_dir():
             start_worker(self.home)
         os._exit(0)
+
+
+def _task_of(kind: JobKind) -> Task:
+    """What is done with a potential that is ready."""
+    if kind is JobKind.PROPERTIES:
+        from gnndesign.jobs.properties import run_properties
+
+        return run_properties
+    if kind is JobKind.CHECK:
+        from gnndesign.jobs.checks import run_checks
+
+        return run_checks
+    if kind is JobKind.DISTILL:
+        from gnndesign.jobs.distillation import run_distillation
+
+        return run_distillation
+    return run_search if kind is JobKind.SEARCH else run_simulation
 
 
 def main() -> int:

@@ -11,7 +11,8 @@ import torch
 
 from gnndesign.errors import CheckpointError, ParameterError
 from gnndesign.potentials.base import Card, Potential
-from gnndesign.potentials.files import SUFFIX, read_card, read_potential, sha256
+from gnndesign.potentials.file_format import SUFFIX, sha256
+from gnndesign.potentials.files import read_card, read_potential
 from gnndesign.potentials.lennard_jones import LennardJones
 from gnndesign.potentials.weights import shipped
 
@@ -125,7 +126,9 @@ def potential_card(name: str | Path) -> Card:
     if path is None:
         return _offer(str(name)).card()
     if path.suffix == SUFFIX:
-        return read_card(path)
+        from gnndesign.potentials.compound_files import read_any_card
+
+        return read_any_card(path)
     return _load_file(path, torch.device("cpu")).card
 
 
@@ -168,7 +171,8 @@ def load_potential(
 
     Raises:
         ParameterError: no potential of this name, or no such device.
-        MissingDependencyError: the package with its weights is not installed.
+        MissingDependencyError: the package with its weights, or of a part of a sum or
+            committee, is not installed.
         CheckpointError: the file is damaged, of another family, or no checkpoint at
             all. Nothing in it has been run.
     """
@@ -205,7 +209,9 @@ def _load_file(path: Path, device: torch.device) -> Potential:
         what = "a folder" if path.is_dir() else "not there"
         raise CheckpointError(f"Wanted a file with a potential, {path} is {what}.")
     if path.suffix == SUFFIX:
-        return read_potential(path, device)
+        from gnndesign.potentials.compound_files import read_any
+
+        return read_any(path, device)
     if path.suffix in _CHECKPOINT_SUFFIXES:
         from gnndesign.potentials.adapters.sevennet import load_sevennet
 

@@ -45,6 +45,9 @@ class D3Dispersion(Potential):
     Args:
         functional: whose parameters are used: "pbe", "pbesol", "rpbe", "r2scan", ...
 
+    Attributes:
+        settings: the functional.
+
     Raises:
         MissingDependencyError: the library is not installed.
         ParameterError: it has no parameters for the functional.
@@ -54,6 +57,7 @@ class D3Dispersion(Potential):
 
     def __init__(self, functional: str = "pbe") -> None:
         self.functional = functional.lower()
+        self.settings = {"functional": self.functional}
         self.device = torch.device("cpu")
         try:
             _ = self._damping

@@ -1,22 +1,19 @@
-"""Saving and loading a trainable potential: one safetensors file, no code in it.
+"""Saving and loading a potential: one safetensors file, no code in it.
 
-The tensors are the network's own, by name; the entry "gnndesign" of the file's metadata
-holds, as JSON, the format's name (with the architecture's) and version, the shape of
-the network, the card, and the file the weights came from. Equal content gives equal
-bytes.
+Here of one network; sums and committees are in compound_files.py.
+
+The tensors are the network's own, by name. The description has the shape of the network,
+the card, and the file the weights came from. See file_format.py.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
@@ -28,15 +25,19 @@ from gnndesign.potentials.architectures import (
     architecture,
 )
 from gnndesign.potentials.base import Card, Potential
+from gnndesign.potentials.file_format import (
+    FORMAT,
+    SUFFIX,
+    VERSION,
+    read_file,
+    sha256,
+    take,
+    take_list,
+    written,
+)
 from gnndesign.potentials.radial import PolynomialEnvelope, XPLOREnvelope
 from gnndesign.potentials.trainable import TrainablePotential, count_parameters
 
-FORMAT = "gnndesign-"
-"""Of the format's name; the name of the architecture follows."""
-
-VERSION = 1
-SUFFIX = ".safetensors"
-_ENTRY = "gnndesign"
 _ENVELOPES = {"polynomial": PolynomialEnvelope, "xplor": XPLOREnvelope}
 _CARD_TEXTS = ("title", "licence", "level_of_theory", "training_data", "citation")
 
@@ -58,29 +59,45 @@ def save_potential(potential: Potential, path: str | Path) -> None:
     """Write a potential to a `.safetensors` file that `load_potential` reads.
 
     The file exists completely or not at all, and predictions after loading are equal to
-    the last bit.
+    the last bit. A sum or a committee is written with all its parts; of those whose
+    weights are in another package (CHGNet) the name and checksum are.
+
+    Args:
+        potential: trainable, or a sum or committee of what can be saved.
+        path: of the file.
 
     Raises:
         ParameterError: another kind of potential, or another suffix.
     """
     from gnndesign.disk import replacing
+    from gnndesign.potentials.compound_files import COMPOUNDS, encode_compound
 
     path = Path(path)
-    if not isinstance(potential, TrainablePotential):
+    if type(potential) in COMPOUNDS.values():
+        content = encode_compound(potential)
+    elif isinstance(potential, TrainablePotential):
+        content = written(*network_part(potential))
+    else:
         raise ParameterError(
-            f"Wanted a trainable potential to save, got '{potential.card.name}', a "
-            f"{type(potential).__name__}. Save the trainable ones that it is made of; "
-            "weights of other packages stay there."
+            f"Wanted a trainable potential to save, or a sum or committee, got "
+            f"'{potential.card.name}', a {type(potential).__name__}. It needs no file: "
+            "make it again, or add it to a potential and save the sum."
         )
     if path.suffix != SUFFIX:
         raise ParameterError(f"Wanted a file name with {SUFFIX}, got {path.name!r}.")
-    card = potential.card
-    origin = Origin(file=Path(card.name).name, checksum=card.checksum)
-    content = encode(
-        potential.network, potential.parameters, card, origin, potential.architecture
-    )
     with replacing(path) as partial:
         partial.write_bytes(content)
+
+
+def network_part(
+    potential: TrainablePotential[Any],
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The description and the tensors of a network, as a file has them."""
+    card = potential.card
+    origin = Origin(file=Path(card.name).name, checksum=card.checksum)
+    return _described(
+        potential.network, potential.parameters, card, origin, potential.architecture
+    )
 
 
 def encode(
@@ -91,6 +108,12 @@ def encode(
     name: str = "equivariant",
 ) -> bytes:
     """The content of a potential's file."""
+    return written(*_described(network, parameters, card, origin, name))
+
+
+def _described(
+    network: nn.Module, parameters: Any, card: Card, origin: Origin, name: str
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     shape = asdict(parameters)
     if "envelope" in shape:
         kinds = {kind: name for name, kind in _ENVELOPES.items()}
@@ -103,13 +126,11 @@ def encode(
         "origin": asdict(origin),
         **({"training": dict(card.training)} if card.training else {}),
     }
-    # One entry, because safetensors writes several in an order of chance.
-    text = json.dumps(description, sort_keys=True, ensure_ascii=False)
     tensors = {
         key: tensor.detach().cpu().contiguous()
         for key, tensor in network.state_dict().items()
     }
-    return safetensors.torch.save(tensors, {_ENTRY: text})
+    return description, tensors
 
 
 def read_potential(path: Path, device: torch.device) -> TrainablePotential[Any]:
@@ -118,11 +139,39 @@ def read_potential(path: Path, device: torch.device) -> TrainablePotential[Any]:
     Raises:
         CheckpointError: not such a file, damaged, or of a newer format.
     """
-    description, tensors = _read(path, with_tensors=True)
-    name, kind, parameters = _architecture(path, description)
-    network = assemble(parameters, tensors, path.name, name)
-    card = _card(path, description, parameters, count_parameters(network))
-    return kind.potential_of(name, network, parameters, card, device)
+    description, tensors = read_file(path, with_tensors=True)
+    return network_potential(
+        path.name, description, tensors, device, name=str(path), checksum=sha256(path)
+    )
+
+
+def network_potential(
+    file: str,
+    description: dict[str, Any],
+    tensors: Mapping[str, Tensor],
+    device: torch.device,
+    *,
+    name: str,
+    checksum: str,
+) -> TrainablePotential[Any]:
+    """The potential of a description and its tensors.
+
+    Args:
+        file: what an error is about.
+        description: as of `network_part`.
+        tensors: likewise.
+        device: where it computes.
+        name: of the card.
+        checksum: likewise.
+
+    Raises:
+        CheckpointError: they do not belong together, or are no network of ours.
+    """
+    architecture_name, kind, parameters = _architecture(file, description)
+    network = assemble(parameters, tensors, file, architecture_name)
+    card = _card(file, description, parameters, count_parameters(network))
+    card = replace(card, name=name, checksum=checksum)
+    return kind.potential_of(architecture_name, network, parameters, card, device)
 
 
 def read_card(path: Path) -> Card:
@@ -131,11 +180,12 @@ def read_card(path: Path) -> Card:
     Raises:
         CheckpointError: not such a file, damaged, or of a newer format.
     """
-    description, _ = _read(path, with_tensors=False)
-    _, kind, parameters = _architecture(path, description)
+    description, _ = read_file(path, with_tensors=False)
+    _, kind, parameters = _architecture(path.name, description)
     with torch.device("meta"):
         n_parameters = count_parameters(kind.build(parameters))
-    return _card(path, description, parameters, n_parameters)
+    card = _card(path.name, description, parameters, n_parameters)
+    return replace(card, name=str(path), checksum=sha256(path))
 
 
 def read_origin(path: Path) -> Origin:
@@ -144,11 +194,20 @@ def read_origin(path: Path) -> Origin:
     Raises:
         CheckpointError: not such a file, damaged, or of a newer format.
     """
-    description, _ = _read(path, with_tensors=False)
-    origin = _take(path, description, "origin", dict)
+    description, _ = read_file(path, with_tensors=False)
+    return origin_of(path.name, description)
+
+
+def origin_of(file: str, description: dict[str, Any]) -> Origin:
+    """Where the weights of a described network come from.
+
+    Raises:
+        CheckpointError: it does not say.
+    """
+    origin = take(file, description, "origin", dict)
     return Origin(
-        file=_take(path, origin, "file", str),
-        checksum=_take(path, origin, "checksum", str),
+        file=take(file, origin, "file", str),
+        checksum=take(file, origin, "checksum", str),
     )
 
 
@@ -196,58 +255,23 @@ def assemble(
     return network
 
 
-def sha256(path: Path) -> str:
-    """Checksum of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _read(path: Path, *, with_tensors: bool) -> tuple[Any, dict[str, Tensor]]:
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata: Mapping[str, str] = file.metadata() or {}
-            names = file.keys() if with_tensors else ()
-            # In memory of its own a tensor is aligned as before; where it is not, the
-            # last bit of a matrix product may change.
-            tensors = {name: file.get_tensor(name).clone() for name in names}
-        description = json.loads(metadata.get(_ENTRY, "null"))
-    except (safetensors.SafetensorError, OSError, ValueError, RecursionError) as error:
-        first = str(error).partition("\n")[0]
-        raise CheckpointError(
-            f"{path.name} is no readable safetensors file ({first}). Save or copy it "
-            "again."
-        ) from error
-    written = description.get("format") if isinstance(description, dict) else None
-    if not isinstance(written, str) or not written.startswith(FORMAT):
-        raise CheckpointError(
-            f"{path.name} is a safetensors file of something else: wanted a potential "
-            "that gnndesign's save_potential wrote."
-        )
-    if written.removeprefix(FORMAT) not in ARCHITECTURES:
-        raise CheckpointError(
-            f"{path.name}: wanted an architecture of {', '.join(ARCHITECTURES)}, it is "
-            f"{written!r}. Update gnndesign."
-        )
-    version = description.get("format_version")
-    if version != VERSION:
-        raise CheckpointError(
-            f"{path.name}: wanted version {VERSION} of the format, it is {version!r}. "
-            "Update gnndesign or save the potential again."
-        )
-    return description, tensors
-
-
 def _architecture(
-    path: Path, description: dict[str, Any]
+    file: str, description: dict[str, Any]
 ) -> tuple[str, Architecture, Any]:
     """Name, kind and shape of the network that a file describes."""
-    name = str(description["format"]).removeprefix(FORMAT)
+    name = take(file, description, "format", str).removeprefix(FORMAT)
+    if name not in ARCHITECTURES:
+        raise CheckpointError(
+            f"{file}: wanted an architecture of {', '.join(ARCHITECTURES)}, it is "
+            f"{name!r}. Update gnndesign."
+        )
     kind = architecture(name)
-    shape = _take(path, description, "network", dict)
+    shape = take(file, description, "network", dict)
     if "envelope" in shape:
-        given = _take(path, shape, "envelope", dict)
+        given = take(file, shape, "envelope", dict)
         if given.get("kind") not in _ENVELOPES:
             raise CheckpointError(
-                f"{path.name}: wanted an envelope of {', '.join(_ENVELOPES)}, it has "
+                f"{file}: wanted an envelope of {', '.join(_ENVELOPES)}, it has "
                 f"{given.get('kind')!r}. Update gnndesign."
             )
     try:
@@ -257,49 +281,27 @@ def _architecture(
         wrong = error.errors(include_url=False)[0]
         where = ".".join(map(str, wrong["loc"])) or "the shape"
         raise CheckpointError(
-            f"{path.name}: its description of the network is wrong in {where!r}: "
+            f"{file}: its description of the network is wrong in {where!r}: "
             f"{wrong['msg']}, got {wrong['input']!r}. Save the potential again."
         ) from error
     except ParameterError as error:
-        raise CheckpointError(f"{path.name} cannot be loaded. {error}") from error
+        raise CheckpointError(f"{file} cannot be loaded. {error}") from error
 
 
 def _card(
-    path: Path,
+    file: str,
     description: dict[str, Any],
     parameters: Any,
     n_parameters: int,
 ) -> Card:
-    card = _take(path, description, "card", dict)
+    card = take(file, description, "card", dict)
     return Card(
-        name=str(path),
+        name=file,
         n_parameters=n_parameters,
         elements=tuple(sorted(parameters.elements)),
         cutoff=parameters.cutoff,
-        checksum=sha256(path),
-        notes=_list(path, card, "notes", str),
-        training=_take(path, {"training": {}, **description}, "training", dict),
-        **{key: _take(path, card, key, str) for key in _CARD_TEXTS},
+        checksum="",
+        notes=take_list(file, card, "notes", str),
+        training=take(file, {"training": {}, **description}, "training", dict),
+        **{key: take(file, card, key, str) for key in _CARD_TEXTS},
     )
-
-
-def _take(path: Path, section: dict[str, Any], key: str, kind: type) -> Any:
-    value = section.get(key)
-    if type(value) is int and kind is float:
-        return float(value)
-    if type(value) is not kind:
-        raise CheckpointError(
-            f"{path.name}: wanted {key!r} as {kind.__name__} in its description, it is "
-            f"{value!r}. Save the potential again."
-        )
-    return value
-
-
-def _list(path: Path, section: dict[str, Any], key: str, kind: type) -> tuple[Any, ...]:
-    values = _take(path, section, key, list)
-    if any(type(value) is not kind for value in values):
-        raise CheckpointError(
-            f"{path.name}: wanted {key!r} as a list of {kind.__name__} in its "
-            f"description, it is {values!r}. Save the potential again."
-        )
-    return tuple(values)

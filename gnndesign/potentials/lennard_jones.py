@@ -26,6 +26,9 @@ class LennardJones(EnergyModel):
         sigma: distance of zero energy, Å.
         cutoff: Å.
         device: where it computes.
+
+    Attributes:
+        settings: epsilon, sigma and cutoff.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class LennardJones(EnergyModel):
                 f"epsilon={epsilon}, sigma={sigma}, cutoff={cutoff}."
             )
         self.epsilon, self.sigma, self.cutoff = epsilon, sigma, cutoff
+        self.settings = {"epsilon": epsilon, "sigma": sigma, "cutoff": cutoff}
         self.device = torch.device(device)
         self._switch = XPLOREnvelope(onset=0.8 * cutoff)
         self._reach = cutoff

@@ -51,8 +51,11 @@ class ZBL(EnergyModel):
         elements: atomic numbers it may be used for; all by default.
         device: where it computes.
 
+    Attributes:
+        settings: reach, cutoff and elements that it was made with.
+
     Raises:
-        ParameterError: a reach or cutoff that is none.
+        ParameterError: a reach or cutoff that is none, or no elements.
     """
 
     def __init__(
@@ -68,10 +71,15 @@ class ZBL(EnergyModel):
                 "Wanted a reach above 0 and up to 3 sums of covalent radii, or a cutoff "
                 f"above 0 and below 100 Å, got reach={reach}, cutoff={cutoff}."
             )
+        known = tuple(sorted(set(elements)))
+        if not known or not 1 <= known[0] <= known[-1] <= 118:
+            raise ParameterError(
+                f"Wanted elements as atomic numbers from 1 to 118, got {known}."
+            )
+        self.settings = {"reach": reach, "cutoff": cutoff, "elements": known}
         self.device = torch.device(device)
         radii = reach * covalent_radii[:119] if cutoff is None else np.full(119, cutoff)
         share = radii if cutoff is None else radii / 2.0
-        known = tuple(sorted(set(elements)))
         self._share = torch.as_tensor(share, device=self.device, dtype=torch.float64)
         self.cutoff = 2.0 * float(share[list(known)].max())
         self._switch = PolynomialEnvelope(p=6)

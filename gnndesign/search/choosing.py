@@ -2,7 +2,7 @@
 
 A Gaussian process for every objective and every constraint, on what candidates look like
 (`Space.features`). One objective is chosen by its lower confidence bound, mean minus one
-deviation; of several the bounds at two deviations are joined by an augmented Chebyshev
+deviation; of several the bounds at 1.5 deviations are joined by an augmented Chebyshev
 norm with random weights (ParEGO, Knowles, IEEE Trans. Evol. Comput. 10, 50 (2006)). On
 closed pools both find more than the expected improvement and the expected gain of
 hypervolume, which are there too. Candidates in flight are believed
@@ -48,7 +48,7 @@ _LEAST_PROBABILITY = 1e-9
 _WORST = 0.9
 """Quantile of the costs beyond which nothing counts as a gain."""
 
-_CURIOSITY = 2.0
+_CURIOSITY = 1.5
 """Deviations below the mean at which several objectives are compared."""
 
 _AUGMENTED = 0.05

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from optuna.trial import TrialState
@@ -12,17 +12,23 @@ from pymatgen.core import Composition
 from pymatgen.core.composition import CompositionError
 
 from gnndesign.errors import ParameterError
+from gnndesign.search.notation import measure_to_text
+from gnndesign.search.objectives import Objective
 from gnndesign.search.pool import Choice, Pool
 from gnndesign.search.record import MEASURES
 from gnndesign.search.space import Space
+from gnndesign.search.study import load_search
 from gnndesign.search.warm_start import WarmStart
 from gnndesign.studies import open_existing_study
 
 Key = frozenset[tuple[str, float]]
 
+_LITTLE = 0.1
+"""Noise of the values of another search, which may have had another potential."""
+
 
 def warm_start_from_study(
-    storage: str | Path, study_name: str | None = None, *, noise: float = 0.1
+    storage: str | Path, study_name: str | None = None, *, noise: float = _LITTLE
 ) -> tuple[WarmStart, ...]:
     """What an earlier search found, for each of its objectives in their order.
 
@@ -118,6 +124,88 @@ def warm_start_from_csv(
         objective=objective,
         noise=noise,
     )
+
+
+def warm_starts_from_text(
+    text: str, space: Space, objectives: Sequence[Objective]
+) -> tuple[WarmStart, ...]:
+    """What a person points to: earlier searches, and columns of tables.
+
+    Args:
+        text: the storage of an earlier search, whatever its objectives were; or
+            "FILE.csv:MEASURE=COLUMN", with "formula=COLUMN" where the candidates are
+            given by formula: "perovskites.csv:formation_energy=Ef,formula=Formula".
+            Several are separated by semicolons; empty for none.
+        space: what will be searched.
+        objectives: of the search, about whose measures something is to be known.
+
+    Raises:
+        ParameterError: the text, or nothing is known of any of the measures.
+        CheckpointError: no such storage.
+        FileNotFoundError: no such table.
+    """
+    starts: list[WarmStart] = []
+    for part in filter(None, map(str.strip, text.split(";"))):
+        path, colon, given = part.partition(".csv:")
+        if colon:
+            starts += _from_columns(f"{path}.csv", given, space, objectives)
+        elif part.endswith(".csv"):
+            raise ParameterError(
+                f"Wanted {part}:MEASURE=COLUMN, to know what is in which column; also "
+                "formula=COLUMN where the candidates are given by formula."
+            )
+        else:
+            starts += _from_search(part, objectives)
+    return tuple(starts)
+
+
+def _from_search(storage: str, objectives: Sequence[Objective]) -> list[WarmStart]:
+    """All that an earlier search measured of what is wanted now."""
+    earlier = load_search(storage)
+    starts: list[WarmStart] = []
+    for number, objective in enumerate(objectives):
+        column = objective.measure.column
+        known = [trial for trial in earlier.trials if column in trial.measured]
+        if known:
+            starts.append(
+                WarmStart(
+                    choices=tuple(trial.choices for trial in known),
+                    values=tuple(trial.measured[column] for trial in known),
+                    objective=number,
+                    noise=_LITTLE,
+                )
+            )
+    if not starts:
+        columns = sorted({name for trial in earlier.trials for name in trial.measured})
+        raise ParameterError(
+            f"The search in {storage} measured none of "
+            f"{', '.join(o.measure.column for o in objectives)}; it has "
+            f"{', '.join(columns) or 'nothing'}."
+        )
+    return starts
+
+
+def _from_columns(
+    path: str, given: str, space: Space, objectives: Sequence[Objective]
+) -> list[WarmStart]:
+    """Columns of a table that are told as MEASURE=COLUMN."""
+    columns = {
+        name.strip(): column.strip()
+        for name, _, column in (part.partition("=") for part in given.split(","))
+    }
+    names = [measure_to_text(objective.measure) for objective in objectives]
+    formula = columns.pop("formula", None)
+    if not columns or not all(columns.values()) or not set(columns) <= set(names):
+        raise ParameterError(
+            f"Wanted {path}:MEASURE=COLUMN with a measure of {', '.join(names)}, and "
+            f"formula=COLUMN where the candidates are given by formula; got '{given}'."
+        )
+    return [
+        warm_start_from_csv(
+            path, space, value=column, formula=formula, objective=names.index(name)
+        )
+        for name, column in columns.items()
+    ]
 
 
 def _numbers(

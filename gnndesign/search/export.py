@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from gnndesign.disk import write_atomically
 from gnndesign.properties.materials_project import PROVENANCE
+from gnndesign.search.provenance import package_versions
 from gnndesign.search.trials import ConstraintColumn, ObjectiveColumn, Trial
 from gnndesign.search.trust import trust_flags
 from gnndesign.structures.convert import atoms_to_dict
@@ -23,7 +22,6 @@ from gnndesign.structures.files import save_structure
 Row = dict[str, str | int | float | None]
 
 _FORMAT = 1
-_PACKAGES = ("gnndesign", "torch", "ase", "numpy", "optuna", "pymatgen", "spglib")
 
 
 def write_csv(
@@ -81,7 +79,7 @@ def export_best(
     content = {
         "format": _FORMAT,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions_that_wrote": _versions(),
+        "versions_that_wrote": package_versions(),
         **definition,
         "objectives": [asdict(column) for column in objectives],
         "constraints": [asdict(column) for column in constraints],
@@ -153,17 +151,6 @@ def _named(column: ObjectiveColumn | ConstraintColumn) -> str:
 def _file_name(formula: str) -> str:
     """A formula without what a file name should not have."""
     return "".join(c if c.isalnum() or c in ".-" else "_" for c in formula)
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            # gnndesign itself, where it runs from its source folder.
-            found[name] = "unknown"
-    return found
 
 
 def _write(path: Path, rows: Sequence[Row]) -> Path:

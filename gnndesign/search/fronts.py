@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from gnndesign.studies import undominated
+
 
 def pareto_front(
     costs: Float[ndarray, "n_points n_objectives"],
@@ -18,17 +20,8 @@ def pareto_front(
     Returns:
         Ascending by the first objective. Of equal points all are there.
     """
-    # What beats a point comes before it in this order, and is on the front or is beaten
-    # by what is: looking back at the front is enough.
-    front = np.empty((0, costs.shape[1]))
-    places: list[int] = []
-    for place in np.lexsort(costs.T[::-1]):
-        point = costs[place]
-        no_worse = (front <= point).all(axis=1)
-        if not (no_worse & (front < point).any(axis=1)).any():
-            places.append(int(place))
-            front = np.vstack([front, point])
-    return np.array(places, dtype=np.int64)
+    places = np.flatnonzero(undominated(costs))
+    return places[np.lexsort(costs[places].T[::-1])]
 
 
 def hypervolume(

@@ -18,7 +18,7 @@ from gnndesign.search.evaluate import Assessment, Outcome
 from gnndesign.search.evaluations import evaluations_of, in_groups
 from gnndesign.search.objectives import Objective
 from gnndesign.search.pool import Choice
-from gnndesign.search.provenance import provenance_of
+from gnndesign.search.provenance import note_run, provenance_of
 from gnndesign.search.record import BOUNDED, MEASURES, holds_candidate
 from gnndesign.search.results import SearchResult
 from gnndesign.search.sampler import CandidateSampler, distributions
@@ -87,6 +87,8 @@ class Search:
             {_DEFINITION: definition},
         ) as store:
             _check_definition(store.study, definition)
+            with store.exclusively():
+                note_run(store.study, sampler)
             if self._needs_references(store.study):
                 n = len(self.assessment.space.elements)
                 yield self._progress(

@@ -2,10 +2,45 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import optuna
+
+from gnndesign.search.sampler import CandidateSampler
+
+_RUNS = "runs"
+"""User attribute of a study: how each process that worked on it chose, and with what."""
+
+_PACKAGES = ("gnndesign", "torch", "ase", "numpy", "optuna", "pymatgen", "spglib")
+
+
+def note_run(study: optuna.Study, sampler: CandidateSampler) -> None:
+    """Write into a study who goes on with it; call it within `StudyStore.exclusively`."""
+    run = {
+        "began": datetime.now(UTC).isoformat(timespec="seconds"),
+        "strategy": str(sampler.strategy),
+        "seed": sampler.seed,
+        "values_it_started_from": sampler.n_earlier,
+        "versions": package_versions(),
+    }
+    runs = study.user_attrs.get(_RUNS, [])
+    study.set_user_attr(_RUNS, [*runs, run])
+
+
+def package_versions() -> dict[str, str]:
+    """Of Python and the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            # gnndesign itself, where it runs from its source folder.
+            found[name] = "unknown"
+    return found
 
 
 def provenance_of(
@@ -36,6 +71,7 @@ def provenance_of(
     }
     return {
         **known,
+        "runs": study.user_attrs.get(_RUNS, []),
         "reference_energies_eV_per_atom": dict(reference_energies),
         "first_trial_began": min(begun).isoformat() if begun else None,
         "last_trial_ended": max(ended).isoformat() if ended else None,

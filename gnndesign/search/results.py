@@ -30,7 +30,7 @@ class SearchResult:
         constraints: names, units and bounds of what a candidate must keep.
         provenance: whatever else is known of how it was made, as JSON has it: the
             potential's checksum, how candidates are relaxed, the energies of the
-            elements, versions, seed, dates.
+            elements, and of each run strategy, seed and versions; dates.
     """
 
     study_name: str

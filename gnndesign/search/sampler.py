@@ -99,13 +99,18 @@ class CandidateSampler(optuna.samplers.BaseSampler):
         if strategy is Strategy.RANDOM_FOREST:
             forest_regressor()
         self._space = space
-        self._strategy = strategy
-        self._seed = seed
+        self.strategy = strategy
+        self.seed = seed
         self._distributions = distributions(space)
         self._record = Record(space.pool)
         self._earlier = tuple(start.of_pool(space.pool) for start in warm_start)
         self._features: Float[ndarray, "n_candidates n_features"] | None = None
         self._choosers: dict[str, Chooser] = {}
+
+    @property
+    def n_earlier(self) -> int:
+        """How many values of the warm starts are about candidates of the space."""
+        return sum(len(one.values) for one in self._earlier)
 
     def propose(self, study: optuna.Study, n: int) -> list[dict[str, Choice]]:
         """The choices of untried candidates, before there are trials of them.
@@ -176,11 +181,11 @@ class CandidateSampler(optuna.samplers.BaseSampler):
             )
         record = self._record
         # Not from the trial's number: interrupted trials have used up some of those.
-        random = np.random.default_rng([self._seed, record.n_taken])
+        random = np.random.default_rng([self.seed, record.n_taken])
         knows = record.n_evaluated >= N_START or self._starts_warm(study)
-        if self._strategy in _SURROGATES and knows:
+        if self.strategy in _SURROGATES and knows:
             return self._by_surrogate(study, n, random)
-        if self._strategy in (*_SURROGATES, Strategy.RANDOM):
+        if self.strategy in (*_SURROGATES, Strategy.RANDOM):
             return self._by_chance(untried, n)
         return self._by_optuna(study, trials, untried, n, random)
 
@@ -195,7 +200,7 @@ class CandidateSampler(optuna.samplers.BaseSampler):
         """Each from a seed of its own: the same ones, however many are asked at a time."""
         chosen: list[int] = []
         for k in range(n):
-            random = np.random.default_rng([self._seed, self._record.n_taken + k])
+            random = np.random.default_rng([self.seed, self._record.n_taken + k])
             chosen.append(int(random.choice(np.flatnonzero(untried))))
             untried[chosen[-1]] = False
         return chosen
@@ -227,8 +232,8 @@ class CandidateSampler(optuna.samplers.BaseSampler):
             self._choosers[what] = Chooser(
                 features=self._features,
                 neighbors_of=self._space.pool.neighbors_of,
-                by_improvement=self._strategy is Strategy.EXPECTED_IMPROVEMENT,
-                by_forest=self._strategy is Strategy.RANDOM_FOREST,
+                by_improvement=self.strategy is Strategy.EXPECTED_IMPROVEMENT,
+                by_forest=self.strategy is Strategy.RANDOM_FOREST,
             )
         return self._choosers[what]
 
@@ -243,7 +248,7 @@ class CandidateSampler(optuna.samplers.BaseSampler):
         """What one of Optuna's samplers wants, or the nearest untried candidates."""
         pool = self._space.pool
         wished = ask_optuna(
-            self._strategy,
+            self.strategy,
             int(random.integers(2**31)),
             self._distributions,
             study.directions,

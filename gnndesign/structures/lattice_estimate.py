@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import ase
 import numpy as np
 import vesin
 from ase.data import atomic_numbers, covalent_radii
+from ase.data.vdw import vdw_radii
 from pymatgen.core import Composition, Element, Species
 
 from gnndesign.errors import StructureError
@@ -29,8 +31,9 @@ def estimate_volume(atoms: ase.Atoms) -> float:
     get the sum of two radii. Between atoms of opposite charge, in the likeliest
     oxidation states, these are Shannon's crystal radii (Acta Cryst. A32, 751 (1976),
     as in pymatgen) for the coordination number, if electronegativities differ by 1.0
-    or more or there are six neighbors or more; elsewhere covalent radii (Cordero et
-    al., Dalton Trans. 2832 (2008), as in ASE). Atoms of like charge do not count as
+    or more or there are six neighbors or more; between noble gases van der Waals radii
+    (Bondi, J. Phys. Chem. 68, 441 (1964), as in ASE); elsewhere covalent radii
+    (Cordero et al., Dalton Trans. 2832 (2008), as in ASE). Atoms of like charge do not count as
     bonded.
     """
     elements = {symbol: Element(symbol) for symbol in set(atoms.symbols)}
@@ -39,7 +42,7 @@ def estimate_volume(atoms: ase.Atoms) -> float:
             return sum(_atomic_volume(symbol) for symbol in atoms.symbols)
         except StructureError:
             pass  # an element without a reference crystal: its radius has to do
-    charges = _oxidation_states(atoms)
+    charges = _oxidation_states(atoms, elements)
     bonds = _shortest_bonds(atoms, elements)
     ionic = [b for b in bonds if charges.get(b.center, 0) * charges.get(b.other, 0) < 0]
     scale = max(
@@ -63,10 +66,11 @@ def _atomic_volume(symbol: str) -> float:
     return float(reference.cell.volume) / len(reference)
 
 
-def _oxidation_states(atoms: ase.Atoms) -> dict[str, float]:
+def _oxidation_states(
+    atoms: ase.Atoms, elements: dict[str, Element]
+) -> dict[str, float]:
     """The likeliest neutral assignment; empty where there is none."""
-    if len(set(atoms.numbers.tolist())) == 1:
-        # Neutral by itself; pymatgen would warn of noble gases.
+    if len(elements) == 1 or math.inf in map(_electronegativity, elements.values()):
         return {}
     composition = Composition(atoms.get_chemical_formula()).reduced_composition
     guesses = composition.oxi_state_guesses()
@@ -78,7 +82,7 @@ def _shortest_bonds(atoms: ase.Atoms, elements: dict[str, Element]) -> list[_Bon
     reach = 2.0 * (atoms.cell.volume / len(atoms)) ** (1 / 3)
     i, j, d = vesin.ase_neighbor_list("ijd", atoms, reach)
     symbols = np.array(atoms.symbols)
-    order = sorted(elements, key=lambda symbol: elements[symbol].X)
+    order = sorted(elements, key=lambda symbol: _electronegativity(elements[symbol]))
     bonds: list[_Bond] = []
     for a, b in itertools.combinations_with_replacement(order, 2):
         between = d[(symbols[i] == a) & (symbols[j] == b)]
@@ -93,11 +97,17 @@ def _shortest_bonds(atoms: ase.Atoms, elements: dict[str, Element]) -> list[_Bon
     return bonds
 
 
+def _electronegativity(element: Element) -> float:
+    """Pauling's; of helium, neon and argon, which have none, larger than any."""
+    return element.data.get("X") or math.inf
+
+
 def _bond_length(
     bond: _Bond, elements: dict[str, Element], charges: dict[str, float]
 ) -> float:
     a, b = bond.center, bond.other
-    is_polar = abs(elements[a].X - elements[b].X) >= _IONIC_FROM
+    difference = _electronegativity(elements[a]) - _electronegativity(elements[b])
+    is_polar = abs(difference) >= _IONIC_FROM
     if charges.get(a, 0.0) * charges.get(b, 0.0) < 0.0 and (
         is_polar or bond.coordination >= 6
     ):
@@ -105,6 +115,8 @@ def _bond_length(
         other = _ionic_radius(b, charges[b], 6)
         if center is not None and other is not None:
             return center + other
+    if all(elements[symbol].is_noble_gas for symbol in (a, b)):
+        return float(vdw_radii[atomic_numbers[a]] + vdw_radii[atomic_numbers[b]])
     return float(covalent_radii[atomic_numbers[a]] + covalent_radii[atomic_numbers[b]])
 
 

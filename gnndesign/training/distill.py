@@ -14,11 +14,10 @@ J. Gardner et al., arXiv:2506.10956. The choice of frames: see frames.py.
 
 from __future__ import annotations
 
-import hashlib
-import json
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ import numpy as np
 
 from gnndesign.errors import FitError, ParameterError
 from gnndesign.potentials.base import Potential
+from gnndesign.potentials.committee import Committee
 from gnndesign.potentials.trainable import TrainablePotential
 from gnndesign.training.dataset import Dataset
 from gnndesign.training.distill_folder import DistillationFolder
@@ -44,12 +44,11 @@ from gnndesign.training.distill_steps import (
     disputed_frames,
     first_frames,
     fresh_errors,
+    identity_of,
     new_members,
     seed_of,
 )
-from gnndesign.training.frames import (
-    label,
-)
+from gnndesign.training.frames import label
 from gnndesign.training.student_checks import measure_speed_up, run_long
 from gnndesign.training.trainer import Trainer
 
@@ -140,7 +139,9 @@ class Distiller:
         self._members = new_members(student, distillation)
         self._learned: list[Dataset] = []
         self._validation: list[Dataset] = []
-        self._folder = DistillationFolder(folder, self._identity())
+        self._folder = DistillationFolder(
+            folder, identity_of(teacher, self.structures, student, distillation)
+        )
         self._resume()
 
     def _resume(self) -> None:
@@ -154,27 +155,6 @@ class Distiller:
             self._members = self._folder.load_members(
                 len(self.history), self.options.n_members, self.student.device
             )
-
-    def _identity(self) -> str:
-        """What a folder must agree in; rounds and bound may change on the way."""
-        options = replace(
-            self.options,
-            rounds=1,
-            force_error_meV_per_A=1.0,
-            timings=0,
-            stability_ps=0.0,
-        )
-        digest = hashlib.sha256()
-        for atoms in self.structures:
-            for part in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc):
-                digest.update(np.ascontiguousarray(part).tobytes())
-        content = {
-            "teacher": self.teacher.card.checksum,
-            "student": [self.student.architecture, repr(self.student.parameters)],
-            "structures": digest.hexdigest(),
-            "options": asdict(options),
-        }
-        return json.dumps(content, sort_keys=True)
 
     def stop(self) -> None:
         """End as soon as possible; what a folder has is gone on from."""
@@ -293,9 +273,21 @@ class Distiller:
             self._validation.append(frames.select(order[:n_validation]))
         self._learned.append(frames.select(order[n_validation:]))
 
-    @property
-    def _best(self) -> TrainablePotential[Any]:
-        return self._members[self.history[-1].member]
+    def best(self) -> TrainablePotential[Any] | None:
+        """The best student of the last round, with its card; None before the first."""
+        if not self.history:
+            return None
+        last = self.history[-1]
+        # A copy: the next round goes on from the student as it was.
+        student = copy.copy(self._members[last.member])
+        student.card = distilled_card(
+            student, self.teacher, last, self.options.temperature_K
+        )
+        return student
+
+    def committee(self) -> Committee | None:
+        """All students of the last round as one; None before the first."""
+        return Committee(self._members) if self.history else None
 
     def _train(
         self, number: int, member: int, trainers: list[Trainer]
@@ -322,10 +314,9 @@ class Distiller:
 
     def _finish(self) -> Iterator[DistillationMoment]:
         options, atoms = self.options, self.structures[0]
-        student = self._best
-        student.card = distilled_card(
-            student, self.teacher, self.history[-1], options.temperature_K
-        )
+        student = self.best()
+        if student is None:
+            return
         speed = stability = None
         if options.timings:
             yield self._moment("speed")

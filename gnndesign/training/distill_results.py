@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from gnndesign.potentials.base import Card, Potential
 from gnndesign.potentials.trainable import TrainablePotential
 from gnndesign.training.evaluation import Errors
@@ -112,6 +114,54 @@ class Distilled:
     reached: bool
     speed: SpeedUp | None
     stability: Stability | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistillationReport:
+    """How far a distillation is, without the potentials.
+
+    Attributes:
+        bound_meV_per_A: root mean square error of a force component on fresh frames,
+            below which the student is good.
+        history: a report a round.
+        speed, stability: as of `Distilled`; None before the end.
+    """
+
+    bound_meV_per_A: float
+    history: tuple[DistillationRound, ...]
+    speed: SpeedUp | None = None
+    stability: Stability | None = None
+
+    @property
+    def reached(self) -> bool:
+        """Whether the errors of the last round are below the bound."""
+        last = self.history[-1:]
+        return bool(last) and last[0].largest_error < self.bound_meV_per_A
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        stability = self.stability and asdict(self.stability)
+        if stability and math.isnan(stability["energy_drift_meV_per_atom"]):
+            stability["energy_drift_meV_per_atom"] = None
+        return {
+            "bound_meV_per_A": self.bound_meV_per_A,
+            "history": [report.to_dict() for report in self.history],
+            "speed": self.speed and asdict(self.speed),
+            "stability": stability,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> DistillationReport:
+        """Back from `to_dict`."""
+        speed, stability = data["speed"], data["stability"]
+        if stability is not None and stability["energy_drift_meV_per_atom"] is None:
+            stability = {**stability, "energy_drift_meV_per_atom": math.nan}
+        return cls(
+            bound_meV_per_A=data["bound_meV_per_A"],
+            history=tuple(map(DistillationRound.from_dict, data["history"])),
+            speed=TypeAdapter(SpeedUp | None).validate_python(speed),
+            stability=TypeAdapter(Stability | None).validate_python(stability),
+        )
 
 
 def distilled_card(

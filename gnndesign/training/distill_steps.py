@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import ase
@@ -43,6 +45,29 @@ def seed_of(options: Distillation, number: int, purpose: int) -> int:
     """The seed of a purpose in a round."""
     sequence = np.random.SeedSequence([options.seed, number, purpose])
     return int(sequence.generate_state(1)[0])
+
+
+def identity_of(
+    teacher: Potential,
+    structures: Sequence[ase.Atoms],
+    student: TrainablePotential[Any],
+    options: Distillation,
+) -> str:
+    """What a folder must agree in; rounds and bound may change on the way."""
+    kept = replace(
+        options, rounds=1, force_error_meV_per_A=1.0, timings=0, stability_ps=0.0
+    )
+    digest = hashlib.sha256()
+    for atoms in structures:
+        for part in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc):
+            digest.update(np.ascontiguousarray(part).tobytes())
+    content = {
+        "teacher": teacher.card.checksum,
+        "student": [student.architecture, repr(student.parameters)],
+        "structures": digest.hexdigest(),
+        "options": asdict(kept),
+    }
+    return json.dumps(content, sort_keys=True)
 
 
 def new_members(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from gnndesign.potentials.trainable import TrainablePotential
 from gnndesign.training.baseline import fit_baseline
 from gnndesign.training.dataset import Dataset
 from gnndesign.training.evaluation import Errors, evaluate
+from gnndesign.training.fine_tune_results import FineTuned, FineTuningReport
 from gnndesign.training.options import Training
 from gnndesign.training.preparation import working_copy
 from gnndesign.training.replay import make_replay
-from gnndesign.training.reports import EpochReport, Moment
+from gnndesign.training.reports import Moment
 from gnndesign.training.trainer import Trainer
 
 FINE_TUNING = Training(
@@ -33,41 +35,6 @@ FINE_TUNING = Training(
     calibrate=False,
 )
 """How a trained potential learns more: few epochs, at a tenth of the usual rate."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FineTuned:
-    """What fine-tuning ended with.
-
-    The best epoch was chosen by the validation set and the held replay set together,
-    which the errors are of; for an error that had no part in any choice, use
-    `evaluate` with other structures.
-
-    Attributes:
-        potential: with the weights of the best epoch. Its card states the errors.
-        history: a report an epoch; its validation is of both sets together.
-        best: the report of the best epoch.
-        reason: why it ended.
-        offset: eV an atom by atomic number, what was added to the shifts at first;
-            empty if they were kept.
-        new_before: errors on the validation set, of the potential as it was given.
-        new_shifted: likewise, with nothing but the offset added.
-        new_after: likewise, of the fine-tuned potential.
-        replay_before: errors on the held replay set with the offset added, which its
-            labels have, too. Zero where the potential gave these labels itself.
-        replay_after: likewise, of the fine-tuned potential: what it has forgotten.
-    """
-
-    potential: TrainablePotential[Any]
-    history: tuple[EpochReport, ...]
-    best: EpochReport
-    reason: str
-    offset: Mapping[int, float]
-    new_before: Errors
-    new_shifted: Errors
-    new_after: Errors
-    replay_before: Errors
-    replay_after: Errors
 
 
 class FineTuner:
@@ -151,19 +118,28 @@ class FineTuner:
             save_every_s=save_every_s,
         )
 
+    @cached_property
+    def before(self) -> FineTuningReport:
+        """Errors before anything was learned."""
+        return FineTuningReport(
+            offset=self.offset,
+            new_before=evaluate(self._given, self._validation).errors,
+            new_shifted=evaluate(self.start, self._validation).errors,
+            replay_before=evaluate(self.start, self.held).errors,
+        )
+
     def result(self) -> FineTuned | None:
-        """Errors before and after; None if no epoch has ended yet."""
+        """The best epoch so far, errors before and after; None before the first."""
         best = self.trainer.best
         if best is None:
             return None
         potential = self.trainer.potential()
-        errors = {
-            "new_before": evaluate(self._given, self._validation).errors,
-            "new_shifted": evaluate(self.start, self._validation).errors,
-            "new_after": evaluate(potential, self._validation).errors,
-            "replay_before": evaluate(self.start, self.held).errors,
-            "replay_after": evaluate(potential, self.held).errors,
-        }
+        report = replace(
+            self.before,
+            new_after=evaluate(potential, self._validation).errors,
+            replay_after=evaluate(potential, self.held).errors,
+        )
+        errors = report.errors()
         potential.card = self._card(potential.card, errors)
         return FineTuned(
             potential=potential,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +12,11 @@ from ase.data import chemical_symbols
 
 from gnndesign.errors import ParameterError
 from gnndesign.potentials.architectures import architecture, new_potential
+from gnndesign.potentials.base import Potential
 from gnndesign.potentials.catalog import load_potential
 from gnndesign.potentials.trainable import TrainablePotential
 from gnndesign.training.dataset import Dataset
 from gnndesign.training.dataset_files import load_dataset
-from gnndesign.training.loss import Loss
 from gnndesign.training.options import Training
 
 BY_LEAST_SQUARES = "soap-kernel"
@@ -81,12 +81,7 @@ class TrainingPlan:
     @property
     def training(self) -> Training:
         """The options as `Training`."""
-        options = _with_tuples(self.options)
-        loss = _with_tuples(options.pop("loss", {}))
-        try:
-            return Training(loss=Loss(**loss), **options)
-        except TypeError as error:
-            raise ParameterError(f"Training has no such option: {error}.") from error
+        return training_of(self.options, Training())
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -95,7 +90,7 @@ class TrainingPlan:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainingPlan:
         """Back from `to_dict`."""
-        return cls(**_with_tuples(data))
+        return cls(**with_tuples(data))
 
     def load_data(self) -> tuple[Dataset, Dataset]:
         """The structures to learn from, and those to choose the best epoch by.
@@ -121,17 +116,10 @@ class TrainingPlan:
                 cannot be trained here.
         """
         if self.start is not None:
-            potential = load_potential(self.start, device)
-            if not isinstance(potential, TrainablePotential):
-                raise ParameterError(
-                    f"Wanted a potential that can be trained, got '{self.start}', whose "
-                    "weights stay in their package. Choose a SevenNet, or a file that "
-                    "save_potential wrote."
-                )
-            return potential
+            return require_trainable(load_potential(self.start, device))
         assert self.architecture is not None
         symbols = self.elements or tuple(chemical_symbols[z] for z in data.elements)
-        shape = _with_tuples(self.shape)
+        shape = with_tuples(self.shape)
         if self.architecture == "naive" and "atomic_numbers" not in shape:
             # It knows one molecule: that of the data.
             shape["atomic_numbers"] = tuple(data.structures[0].numbers.tolist())
@@ -140,6 +128,39 @@ class TrainingPlan:
         )
 
 
-def _with_tuples(data: Mapping[str, Any]) -> dict[str, Any]:
+def training_of(options: Mapping[str, Any], start: Training) -> Training:
+    """A training with some options changed, as JSON holds them.
+
+    Args:
+        options: fields of `Training`; `loss` as a dict.
+        start: has the others.
+
+    Raises:
+        ParameterError: no such option, or one out of range.
+    """
+    changes = with_tuples(options)
+    loss = with_tuples(changes.pop("loss", {}))
+    try:
+        return replace(start, loss=replace(start.loss, **loss), **changes)
+    except TypeError as error:
+        raise ParameterError(f"Training has no such option: {error}.") from error
+
+
+def require_trainable(potential: Potential) -> TrainablePotential[Any]:
+    """The potential, if it can be trained.
+
+    Raises:
+        ParameterError: it cannot.
+    """
+    if not isinstance(potential, TrainablePotential):
+        raise ParameterError(
+            f"Wanted a potential that can be trained, got '{potential.card.name}', "
+            "whose weights are not one network of ours. Choose a SevenNet, or a file "
+            "that save_potential wrote of a single network."
+        )
+    return potential
+
+
+def with_tuples(data: Mapping[str, Any]) -> dict[str, Any]:
     """JSON has lists where the parameters have tuples."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}

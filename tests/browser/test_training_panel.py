@@ -72,7 +72,7 @@ def train_for_a_while(desk: Bench) -> None:
 
 
 def choose_a_small_network(desk: Bench) -> None:
-    desk.choose("Start", "New: Behler-Parrinello network")
+    desk.choose("Architecture", "Behler-Parrinello network")
     shape = desk.output.locator("textarea:visible").first
     # What is offered first comes from the kernel, and must not come later.
     expect(shape).to_have_value(re.compile("n_angular"))
@@ -115,6 +115,37 @@ def test_a_point_of_the_pareto_front_is_used_with_a_click(
     expect(section.get_by_text(re.compile("The next job takes"))).to_be_visible(
         timeout=20 * SECOND
     )
+
+
+def test_a_fast_student_is_distilled_and_used(
+    run_notebook: Callable[[str, Sequence[str]], Page],
+) -> None:
+    page = run_notebook("distil.ipynb", [CELL])
+    desk = Bench(page)
+    wait_until_drawn(desk.canvas)
+    desk.turn_to("Train")
+    desk.choose("Learn from", "Data: fine-tune a trained potential")
+    expect(desk.field("Replay file")).to_be_visible()
+    desk.choose("Learn from", "The potential in use: distil a fast one")
+    expect(desk.field("Bound (meV/Å)")).to_be_visible()
+    expect(desk.field("Replay file")).to_have_count(0)
+    for label in ("Frames of dynamics", "Deformed frames", "Frames added a round"):
+        desk.fill(label, "4")
+    for label in ("Rounds at most", "Epochs, first round", "Epochs, later rounds"):
+        desk.fill(label, "2")
+    desk.fill("Last run (ps)", "0.1")
+    more = desk.output.locator("textarea:visible").last
+    more.fill('{"n_fresh": 2, "n_candidates": 4, "timings": 1}')
+    more.blur()
+    desk.press("Run")
+    desk.expect_state(r"^finished", within_s=240)
+    table = desk.output.locator("table:visible", has_text="own dynamics")
+    expect(table).to_be_visible(timeout=20 * SECOND)
+    expect(desk.output.get_by_text("times as fast").last).to_be_visible()
+    see_axis(desk, "force error on fresh frames (meV/Å)")
+    desk.press("Use this potential")
+    words = re.compile("The next job takes .*, distilled from")
+    expect(desk.output.get_by_text(words)).to_be_visible(timeout=20 * SECOND)
 
 
 def test_a_structure_is_turned_and_the_potentials_audited(

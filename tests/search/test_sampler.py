@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import optuna
 import pytest
@@ -268,3 +270,41 @@ def test_descriptors_are_finite_for_every_element_and_put_neighbors_close():
 
     assert distance("Sr", "Ba") < distance("Sr", "Zr") < distance("Sr", "F")
     assert distance("Zr", "Hf") < distance("Zr", "Rb")
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        Strategy.RANDOM,
+        pytest.param(Strategy.GAUSSIAN_PROCESS, marks=pytest.mark.slow),
+    ],
+)
+def test_of_five_thousand_suggestions_all_are_neutral_and_none_comes_twice(strategy):
+    metals = (*METALS, "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Mo", "W", "Sb")
+    pairs = [f"{a}0.5{b}0.5" for a, b in itertools.combinations(metals, 2)]
+    space = PrototypeSpace(
+        prototype="perovskite",
+        sites={"A": METALS, "B": pairs, "X": ("O", "F", "S", "Cl")},
+    )
+    assert 5000 < len(space) < space.n_combinations == 25 * 595 * 4
+    study, options = new_study(space, strategy), distributions(space)
+    values = np.random.default_rng(0).normal(size=len(space))
+    proposed = []
+    for _ in range(20):
+        batch = study.sampler.propose(study, 250)
+        proposed += batch
+        study.add_trials(
+            optuna.trial.create_trial(
+                params=choices,
+                distributions=options,
+                value=values[space.pool.index_of(choices)],
+            )
+            for choices in batch
+        )
+    kinds = {tuple(choices.values()) for choices in proposed}
+    assert len(kinds) == len(proposed) == 5000
+    for a, pair, x in kinds:
+        b, c = pair.replace("0.5", " ").split()
+        states = (Element(s).common_oxidation_states for s in (a, b, c, x))
+        charges = [2 * n + i + j + 6 * m for n, i, j, m in itertools.product(*states)]
+        assert 0 in charges, (a, pair, x)

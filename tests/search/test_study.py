@@ -1,4 +1,5 @@
 import csv
+import json
 
 import ase.io
 import numpy as np
@@ -259,6 +260,25 @@ def test_the_best_are_exported_as_readable_files(space, toy, lattice, tmp_path):
         assert atoms.cell.volume == pytest.approx(float(row["volume_A3"]))
         assert len(ase.io.read(tmp_path / "best" / row["cif"])) == 5
     assert not [p for p in (tmp_path / "best").iterdir() if p.name.startswith(".")]
+
+
+def test_the_runs_of_a_search_are_told_with_seed_and_versions(
+    small_space, toy, tmp_path
+):
+    path = tmp_path / "study.db"
+    search_compositions(small_space, Density(), toy(), 2, path, seed=3)
+    result = search_compositions(
+        small_space, Density(), toy(), 4, path, seed=5, strategy="random"
+    )
+    table = result.export_best(tmp_path / "best", 2)
+    content = json.loads((table.parent / "best.json").read_text("utf-8"))
+    runs = content["provenance"]["runs"]
+    assert [(run["strategy"], run["seed"]) for run in runs] == [
+        ("gaussian_process", 3),
+        ("random", 5),
+    ]
+    assert runs[0]["versions"]["optuna"] == optuna.__version__
+    assert load_search(path).provenance["runs"] == runs
 
 
 def test_the_table_has_all_trials_and_units_in_its_columns(small_space, toy, tmp_path):

@@ -6,8 +6,13 @@ import optuna
 import pytest
 
 from gnndesign.errors import ParameterError
-from gnndesign.search.earlier_values import warm_start_from_csv, warm_start_from_study
+from gnndesign.search.earlier_values import (
+    warm_start_from_csv,
+    warm_start_from_study,
+    warm_starts_from_text,
+)
 from gnndesign.search.measures import Density
+from gnndesign.search.notation import measure
 from gnndesign.search.prototype_space import PrototypeSpace
 from gnndesign.search.sampler import CandidateSampler, Strategy, distributions
 from gnndesign.search.study import search_compositions
@@ -189,6 +194,39 @@ def test_what_is_wrong_with_a_table_is_said(small_space, tmp_path, text, complai
     path.write_text(text, "utf-8")
     with pytest.raises(ParameterError, match=complaint):
         warm_start_from_csv(path, small_space, value="E")
+
+
+def test_a_person_points_to_an_earlier_search_or_a_table(small_space, toy, tmp_path):
+    study, table = tmp_path / "earlier.db", tmp_path / "table.csv"
+    earlier = search_compositions(small_space, measure("density"), toy(), 3, study)
+    table.write_text("name,rho,Ef\nSrTiO3,5.1,-3.5\nBaTiO3,6.0,-3.4\n", "utf-8")
+    wanted = [measure(m).minimized() for m in ("formation_energy", "density")]
+    text = f"{study}; {table}:formation_energy=Ef,formula=name"
+    of_study, of_table = warm_starts_from_text(text, small_space, wanted)
+    assert (of_study.objective, of_table.objective) == (1, 0)
+    assert of_study.values == tuple(t.values["density"] for t in earlier.trials)
+    assert of_table.values == (-3.5, -3.4)
+    assert warm_starts_from_text("", small_space, wanted) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{folder}/table.csv", "MEASURE=COLUMN, to know"),
+        ("{folder}/table.csv:Ef", "MEASURE=COLUMN with a measure of formation_energy"),
+        ("{folder}/table.csv:density=rho", "with a measure of formation_energy"),
+        ("{folder}/study.db", "measured none of formation_energy_eV_per_atom; it has"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_said(
+    small_space, toy, tmp_path, text, complaint
+):
+    search_compositions(
+        small_space, measure("density"), toy(), 1, tmp_path / "study.db"
+    )
+    wanted = [measure("formation_energy").minimized()]
+    with pytest.raises(ParameterError, match=complaint):
+        warm_starts_from_text(text.format(folder=tmp_path), small_space, wanted)
 
 
 def test_what_is_wrong_with_values_is_said(small_space):

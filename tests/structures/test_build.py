@@ -11,12 +11,15 @@ from gnndesign.structures.build import build_crystal
 from gnndesign.structures.library import list_prototypes
 from gnndesign.structures.symmetry import conventional_cell, space_group
 
-# a in Å at room temperature: Wyckoff, Crystal Structures, and CRC Handbook.
+# a in Å at room temperature: Wyckoff, Crystal Structures, and CRC Handbook; of noble gases
+# at 4 K: Kittel, Introduction to Solid State Physics, table 1.3.
 MEASURED = [
     ("Cu", "fcc", 3.615),
     ("Al", "fcc", 4.050),
     ("W", "bcc", 3.165),
     ("Mg", "hcp", 3.209),
+    ("Ar", "fcc", 5.311),
+    ("Xe", "fcc", 6.13),
     ("Si", "diamond", 5.431),
     ("GaAs", "zincblende", 5.653),
     ("ZnO", "wurtzite", 3.250),

@@ -168,6 +168,24 @@ def searched(model, wait_for):
     return model, panel
 
 
+def test_a_search_learns_from_a_table_that_is_read_before_it_starts(
+    model, wait_for, tmp_path
+):
+    table = tmp_path / "gases.csv"
+    table.write_text("A,rho\nNe,1.5\nAr,1.8\nKr,2.9\nXe,3.8\n", "utf-8")
+    model.warm_start = f"{table}:rho"
+    with pytest.raises(ParameterError, match="MEASURE=COLUMN with a measure of dens"):
+        model.start()
+    assert not model.job.job_id
+    model.warm_start, model.n_trials = f"{table}:density=rho", 2
+    model.start()
+    wait_for(lambda: not model.job.active and model.result is not None)
+    assert model.result.message == "2 candidates evaluated."
+    later = SearchModel(StructureModel(), PotentialModel())
+    later.job.attach_latest()
+    assert later.warm_start == model.warm_start
+
+
 def test_a_search_runs_is_looked_at_and_goes_on(searched, wait_for, tmp_path):
     model, panel = searched
     desk = model._structure

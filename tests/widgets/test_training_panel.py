@@ -13,19 +13,13 @@ from gnndesign.jobs.spec import JobKind
 from gnndesign.jobs.training import trained_file
 from gnndesign.potentials.architectures import ARCHITECTURES, architecture
 from gnndesign.potentials.catalog import load_potential
+from gnndesign_widgets.data_section import DataSection
 from gnndesign_widgets.jobs import JobModel
+from gnndesign_widgets.network_shape import default_shape, starts
 from gnndesign_widgets.potential import PotentialModel, PotentialPanel
-from gnndesign_widgets.training import (
-    CURVES,
-    FINE_TUNE,
-    FRONT,
-    LABELS,
-    PARITY,
-    TrainingModel,
-    default_shape,
-    starts,
-)
+from gnndesign_widgets.training import FRONT, LABELS, TrainingModel
 from gnndesign_widgets.training_panel import TrainingPanel
+from gnndesign_widgets.training_reports import CURVES, PARITY
 
 SMALL = json.dumps({"n_channels": 8, "n_rounds": 1})
 
@@ -49,11 +43,11 @@ def small(model, data_file):
     return model
 
 
-def shown(panel, name):
-    return html.unescape(getattr(panel, name).value)
+def shown(part, name):
+    return html.unescape(getattr(part, name).value)
 
 
-@pytest.mark.parametrize("name", [name for _, name in starts() if name])
+@pytest.mark.parametrize("name", [name for _, name in starts()])
 def test_the_shape_that_is_offered_first_is_one_of_that_architecture(name):
     model = TrainingModel(PotentialModel())
     model.architecture = name
@@ -63,7 +57,7 @@ def test_the_shape_that_is_offered_first_is_one_of_that_architecture(name):
         options["atomic_numbers"] = [1, 8]
     shape = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     architecture(name).shape((1, 8), {"cutoff": 4.0, **shape})
-    assert dict(starts())[f"New: {ARCHITECTURES[name].title}"] == name
+    assert dict(starts())[ARCHITECTURES[name].title] == name
 
 
 def test_what_is_set_is_what_is_trained(data_file):
@@ -83,11 +77,6 @@ def test_what_is_set_is_what_is_trained(data_file):
     assert (plan.split_by, plan.validation_share) == ("group", 0.3)
     model.patience = 0
     assert model.plan().training.patience is None
-
-    model.architecture = FINE_TUNE
-    plan = model.plan()
-    assert (plan.architecture, plan.start, dict(plan.shape)) == (None, "sevennet-0", {})
-    assert not plan.training.calibrate
 
 
 def test_what_cannot_be_trained_is_refused_with_the_reason(data_file):
@@ -122,13 +111,13 @@ def test_the_negative_control_takes_its_molecule_from_the_data(data_file):
 
 def test_a_look_at_the_data_tells_ranges_copies_and_outliers(data_file, wait_for):
     model = TrainingModel(PotentialModel())
-    panel = TrainingPanel(model)
+    section = DataSection(model)
     model.data = str(data_file)
-    panel._look()
-    assert "Reading argon.xyz" in shown(panel, "looking")
+    section.look_at()
+    assert "Reading argon.xyz" in shown(section, "looking")
     wait_for(lambda: model.look is not None)
-    wait_for(lambda: "13, 4 to 8 atoms each" in shown(panel, "look"))
-    said = shown(panel, "look")
+    wait_for(lambda: "13, 4 to 8 atoms each" in shown(section, "look"))
+    said = shown(section, "look")
     assert "Ar: " in said
     assert "eV/Å" in said
     assert "1 structures are copies of others" in said
@@ -144,19 +133,19 @@ def test_a_look_at_the_data_tells_ranges_copies_and_outliers(data_file, wait_for
     ase.io.write(absurd, frames, format="extxyz")
     model.data = str(absurd)
     model.look_at_data()
-    wait_for(lambda: "structure 5: energy per atom" in shown(panel, "look"))
+    wait_for(lambda: "structure 5: energy per atom" in shown(section, "look"))
 
 
 def test_data_that_makes_no_sense_says_so(tmp_path, wait_for):
     file = tmp_path / "bad.xyz"
     file.write_text("2\nno lattice at all\nAr 0 0\n")
     model = TrainingModel(PotentialModel())
-    panel = TrainingPanel(model)
+    section = DataSection(model)
     model.data = str(file)
     model.look_at_data()
-    wait_for(lambda: "bad.xyz" in shown(panel, "looking") and model.looking[0] != "R")
+    wait_for(lambda: "bad.xyz" in shown(section, "looking") and model.looking[0] != "R")
     assert model.look is None
-    assert panel.look.value == ""
+    assert section.look.value == ""
 
 
 @pytest.mark.usefixtures("home")

@@ -36,7 +36,8 @@ from gnndesign.potentials.equivariant import (
     EquivariantParameters,
     EquivariantPotential,
 )
-from gnndesign.potentials.files import assemble, sha256
+from gnndesign.potentials.file_format import sha256
+from gnndesign.potentials.files import assemble
 from gnndesign.potentials.irreps import channels_of
 from gnndesign.potentials.radial import Envelope, PolynomialEnvelope, XPLOREnvelope
 from gnndesign.potentials.trainable import count_parameters

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from gnndesign.potentials.adapters.sevennet import packaged_checkpoint, read_network
 from gnndesign.potentials.base import Card
-from gnndesign.potentials.files import SUFFIX, Origin, encode, sha256
+from gnndesign.potentials.file_format import SUFFIX, sha256
+from gnndesign.potentials.files import Origin, encode
 from gnndesign.potentials.trainable import count_parameters
 
 _LICENCE = "MIT"
