@@ -18,6 +18,16 @@ CELL = """import gnndesign_widgets as gdw
 workbench = gdw.Workbench()
 workbench"""
 
+UNSTABLE = """import gnndesign as gd
+import gnndesign_widgets as gdw
+workbench = gdw.Workbench()
+workbench.structure.add([("cubic CaTiO3", gd.prototype("perovskite").to_atoms())])
+workbench.properties.chosen = ("phonons",)
+workbench.properties.settings = {
+    "phonons": {"supercell": "2, 2, 2", "mesh_length": "20", "n_band_points": "60"}
+}
+workbench"""
+
 SHOW = """import gnndesign as gd
 import gnndesign_widgets as gdw
 silicon = gd.elemental_ground_state("Si")
@@ -35,6 +45,9 @@ def test_an_equation_of_state_is_run_looked_at_found_again_and_exported(
     desk.output.get_by_text("Equation of state: parameters").click()
     desk.fill("N points", "three")
     refused = desk.output.get_by_text("Wanted n_points as a whole number")
+    expect(refused).to_be_visible(timeout=20 * SECOND)
+    desk.fill("N points", "3")
+    refused = desk.output.get_by_text("Wanted n_points from 5 to 1000, got 3.")
     expect(refused).to_be_visible(timeout=20 * SECOND)
     desk.fill("N points", "7")
     desk.press("Run")
@@ -71,6 +84,49 @@ def test_an_equation_of_state_is_run_looked_at_found_again_and_exported(
     wait_until_drawn(desk.canvas, timeout_s=60)
     desk.turn_to("Properties")
     see_silicon(desk)
+
+
+def test_the_worst_mode_of_an_unstable_crystal_is_played_and_followed(
+    run_notebook: Callable[[str, Sequence[str]], Page],
+) -> None:
+    page = run_notebook("modes.ipynb", [UNSTABLE])
+    desk = Bench(page)
+    wait_until_drawn(desk.canvas)
+    desk.turn_to("Properties")
+    desk.press("Run")
+    desk.expect_state(r"^finished · 1 of 1", within_s=120)
+    note = desk.output.get_by_text("LO-TO splitting is not included")
+    expect(note).to_be_visible(timeout=20 * SECOND)
+    expect(desk.field("q-point").locator("option:checked")).to_contain_text("Worst (")
+    expect(desk.field("Mode").locator("option:checked")).to_contain_text("1: -5.")
+    follow = desk.output.locator('button:visible:text-is("Follow the worst mode")')
+    expect(follow).to_be_enabled()
+
+    at_rest = pixels(desk.canvas)
+    desk.press("Animate mode")
+    # It swings of its own accord: one picture after another differs.
+    moved = wait_until_changed(desk.canvas, at_rest)
+    wait_until_changed(desk.canvas, moved)
+    desk.press("Animate mode")
+
+    follow.click()
+    led = desk.output.get_by_text(
+        re.compile(r"From Pm-3m \(221\) to .* lower in energy")
+    )
+    expect(led).to_be_visible(timeout=240 * SECOND)
+    row = desk.output.locator(".gnndesign-rows tbody tr")
+    expect(row).to_contain_text(
+        re.compile(r"cubic CaTiO3.*Energy gain 6\d\.\d+ meV/atom")
+    )
+    expect(follow).to_be_disabled()
+
+    save_notebook(page)
+    page.reload()
+    desk = Bench(page)
+    wait_until_drawn(desk.canvas, timeout_s=60)
+    desk.turn_to("Properties")
+    expect(led).to_be_visible(timeout=20 * SECOND)
+    wait_until_drawn(desk.plot)
 
 
 def test_a_result_is_shown_in_one_call(
