@@ -1,8 +1,8 @@
 """Which candidates to evaluate next, given what is known of others: numpy alone.
 
 A Gaussian process for every objective and every constraint, on what candidates look like
-(`Space.features`). One objective is chosen by its lower confidence bound, mean minus one
-deviation; of several the bounds at 1.5 deviations are joined by an augmented Chebyshev
+(`Space.features`). One objective is chosen by its lower confidence bound, mean minus 1.15
+deviations; of several the bounds at 1.5 deviations are joined by an augmented Chebyshev
 norm with random weights (ParEGO, Knowles, IEEE Trans. Evol. Comput. 10, 50 (2006)). On
 closed pools both find more than the expected improvement and the expected gain of
 hypervolume, which are there too. Candidates in flight are believed
@@ -47,6 +47,10 @@ _LEAST_PROBABILITY = 1e-9
 
 _WORST = 0.9
 """Quantile of the costs beyond which nothing counts as a gain."""
+
+_ALONE = 1.15
+"""Deviations below the mean at which one objective is compared. Closed pools show a broad
+optimum: fewer find the first good one later, more find many good ones later."""
 
 _CURIOSITY = 1.5
 """Deviations below the mean at which several objectives are compared."""
@@ -175,7 +179,8 @@ def _bound(
     """Optimistic cost of each candidate, in units of about a deviation of the costs."""
     if len(objectives) == 1:
         (model,) = objectives
-        return model.aim.confidence_bound(*model.predict()) / model.scale
+        mean, deviation = model.predict()
+        return model.aim.confidence_bound(mean, _ALONE * deviation) / model.scale
     costs = _costs(objectives, known)
     best = costs.min(0)
     spread = np.maximum(np.quantile(costs, _WORST, axis=0) - best, 1e-12)

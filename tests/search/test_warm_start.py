@@ -99,19 +99,20 @@ def test_the_best_that_the_source_knows_is_still_proposed(wide, values):
 
 
 def test_a_misleading_source_does_not_keep_the_best_from_being_found(wide, values):
-    places = np.random.default_rng(5).choice(len(wide), 60, replace=False)
-    start = start_of(wide, places, -values[places])
     best = set(np.argsort(values)[:10].tolist())
-    study = optuna.create_study(sampler=CandidateSampler(wide, warm_start=[start]))
     found = 0
-    for _ in range(8):
-        trials = [study.ask(distributions(wide)) for _ in range(16)]
-        for trial in trials:
-            place = wide.pool.index_of(trial.params)
-            found += place in best
-            study.tell(trial, float(values[place]))
-    # By chance 128 of 1,800 hold 0.7 of the ten best.
-    assert found >= 3
+    for seed in (5, 6, 7):
+        places = np.random.default_rng(seed).choice(len(wide), 60, replace=False)
+        start = start_of(wide, places, -values[places])
+        study = optuna.create_study(sampler=CandidateSampler(wide, warm_start=[start]))
+        for _ in range(8):
+            trials = [study.ask(distributions(wide)) for _ in range(16)]
+            for trial in trials:
+                place = wide.pool.index_of(trial.params)
+                found += place in best
+                study.tell(trial, float(values[place]))
+    # By chance three times 128 of 1,800 hold 2.1 of the ten best.
+    assert found >= 6
 
 
 def test_too_few_values_leave_the_random_start(space):
