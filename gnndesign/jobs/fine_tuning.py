@@ -16,12 +16,7 @@ from gnndesign.errors import CheckpointError
 from gnndesign.jobs.control import Control, Progress
 from gnndesign.jobs.spec import JobSpec
 from gnndesign.jobs.store import JobStore
-from gnndesign.jobs.training import (
-    SAVE_EVERY_S,
-    said_of,
-    trained_file,
-    write_reports,
-)
+from gnndesign.jobs.training import SAVE_EVERY_S, run_epochs, trained_file
 from gnndesign.potentials.base import Potential
 from gnndesign.potentials.files import save_potential
 from gnndesign.training.fine_tune import FineTuner
@@ -69,25 +64,9 @@ def run_fine_tuning(
     trainer.training = replace(trainer.training, epochs=epochs)
     yield say("Looking at the errors before.")
     _write_report(store, tuner.before)
-    if trainer.best is not None:
-        write_reports(store, trainer, improved=True)
-        _write_result(store, tuner)
-    for moment in trainer:
-        if moment.report is not None:
-            write_reports(store, trainer, improved=moment.report.is_best)
-            if moment.report.is_best:
-                _write_result(store, tuner)
-        if control.should_stop():
-            trainer.stop()
-        control.hear()
-        trainer.training = replace(
-            trainer.training, epochs=control.total or plan.epochs
-        )
-        yield Progress(
-            done=len(trainer.history),
-            total=trainer.training.epochs,
-            message=said_of(trainer, moment),
-        )
+    yield from run_epochs(
+        store, trainer, control, plan.epochs, lambda: _write_result(store, tuner)
+    )
 
 
 def _write_result(store: JobStore, tuner: FineTuner) -> None:

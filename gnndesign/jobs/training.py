@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,20 +82,41 @@ def run_training(
         checkpoint=store.folder / "training.pt",
         save_every_s=SAVE_EVERY_S,
     )
+
+    def save() -> None:
+        save_potential(trainer.potential(), trained_file(store))
+
+    yield from run_epochs(store, trainer, control, training.epochs, save)
+
+
+def run_epochs(
+    store: JobStore,
+    trainer: Trainer,
+    control: Control,
+    epochs: int,
+    save: Callable[[], None],
+) -> Iterator[Progress]:
+    """Train until it is stopped or there are as many epochs as are wanted by then.
+
+    Args:
+        store: of the job, where reports go.
+        trainer: new, or read from its checkpoint.
+        control: of the job.
+        epochs: as many as were planned.
+        save: writes what the best epoch so far gave.
+    """
     if trainer.best is not None:
         write_reports(store, trainer, improved=True)
-        save_potential(trainer.potential(), trained_file(store))
+        save()
     for moment in trainer:
         if moment.report is not None:
             write_reports(store, trainer, improved=moment.report.is_best)
             if moment.report.is_best:
-                save_potential(trainer.potential(), trained_file(store))
+                save()
         if control.should_stop():
             trainer.stop()
         control.hear()
-        trainer.training = replace(
-            trainer.training, epochs=control.total or training.epochs
-        )
+        trainer.training = replace(trainer.training, epochs=control.total or epochs)
         yield Progress(
             done=len(trainer.history),
             total=trainer.training.epochs,
