@@ -17,7 +17,7 @@ from gnndesign.potentials.catalog import (
     list_potentials,
     potential_card,
 )
-from gnndesign.properties.validation import measured
+from gnndesign.properties.measured_errors import measured
 from gnndesign_widgets.controls import Message, field, labeled
 from gnndesign_widgets.trained import potential_label
 

@@ -139,7 +139,7 @@ def _write_potential(name: str) -> None:
     from ase.data import chemical_symbols
 
     from gnndesign.potentials.catalog import list_potentials, potential_card
-    from gnndesign.properties.validation import measured
+    from gnndesign.properties.measured_errors import measured
 
     if name not in list_potentials() and Path(name).suffix not in _WEIGHTS:
         raise ParameterError(

@@ -20,8 +20,9 @@ from gnndesign.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from gnndesign.potentials.base import Potential
     from gnndesign.properties.compute import Progress
-    from gnndesign.properties.validation import Validation
+    from gnndesign.properties.validation_result import Validation
 
 _HEADER = [
     *("set", "quantity", "group", "n", "failed", "MAE", "median", "bias", "unit"),
@@ -60,7 +61,8 @@ def add_parser(commands: Commands) -> None:
         "--output",
         metavar="FOLDER",
         type=Path,
-        help="write POTENTIAL.SET.json and a plot, POTENTIAL.SET.html",
+        help="write POTENTIAL.SET.json and a plot, POTENTIAL.SET.html; a run that was "
+        "stopped or killed goes on from POTENTIAL.SET.json.part",
     )
     add_potential(parser)
     parser.set_defaults(run=run)
@@ -69,7 +71,6 @@ def add_parser(commands: Commands) -> None:
 def run(options: Namespace) -> int:
     """Validate, and print what was found."""
     from gnndesign.properties.reference_sets import REFERENCE_SETS, reference_set
-    from gnndesign.properties.validation import validate
 
     if options.list:
         _write_sets()
@@ -83,38 +84,64 @@ def run(options: Namespace) -> int:
     found: list[Validation] = []
     with Interrupt() as interrupt:
         for name in names:
-            with Bar(0, name, show=options.progress) as bar:
-
-                def show(progress: Progress, bar: Bar = bar) -> None:
-                    bar.total(progress.total)
-                    bar.at(progress.done, progress.message)
-
-                one = validate(
-                    name,
-                    potential,
-                    n=options.n,
-                    seed=options.seed,
-                    whole=options.whole,
-                    on_progress=show,
-                    should_stop=interrupt,
-                )
-            found.append(one)
-            if options.output is not None:
-                _save(one, options.output)
+            found.append(_validate(name, potential, options, interrupt))
             if interrupt():
                 break
+            if options.output is not None:
+                _save(found[-1], options.output)
     _write(found)
     if interrupt():
+        if options.output is not None:
+            sys.stdout.write("Stopped; the same command goes on from here.\n")
         return INTERRUPTED
+    if options.output is not None:
+        # Not before all sets are through: one that is run again begins with the first.
+        for one in found:
+            _checkpoint(one.potential, one.reference_set, options.output).unlink()
     failed = any(errors.failed for one in found for errors in one.errors)
     return NOT_REACHED if failed else DONE
+
+
+def _validate(
+    name: str, potential: Potential, options: Namespace, should_stop: Interrupt
+) -> Validation:
+    from gnndesign.properties.validation import validate
+
+    checkpoint = None
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)
+        checkpoint = _checkpoint(potential.card.name, name, options.output)
+    with Bar(0, name, show=options.progress) as bar:
+
+        def show(progress: Progress) -> None:
+            bar.total(progress.total)
+            bar.at(progress.done, progress.message)
+
+        return validate(
+            name,
+            potential,
+            n=options.n,
+            seed=options.seed,
+            whole=options.whole,
+            checkpoint=checkpoint,
+            on_progress=show,
+            should_stop=should_stop,
+        )
+
+
+def _stem(potential: str, name: str) -> str:
+    return f"{Path(potential).stem}.{name}"
+
+
+def _checkpoint(potential: str, name: str, folder: Path) -> Path:
+    """Where a run keeps what has ended, for the case that it is stopped or killed."""
+    return folder / f"{_stem(potential, name)}.json.part"
 
 
 def _save(one: Validation, folder: Path) -> None:
     from gnndesign.plots.validation import parity
 
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = f"{Path(one.potential).stem}.{one.reference_set}"
+    stem = _stem(one.potential, one.reference_set)
     one.save(folder / f"{stem}.json")
     parity(one).write_html(folder / f"{stem}.html", include_plotlyjs=True)
 

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from gnndesign.plots.error_bands import dressed
 from gnndesign.properties.reference_sets import reference_set
-from gnndesign.properties.validation import Validation
+from gnndesign.properties.validation_result import Validation
 
 _COLORS = {"": "#1f77b4"}
 _APART_COLOR = "#bcbd22"

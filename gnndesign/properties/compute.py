@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, overload
 
 import ase
@@ -17,6 +19,10 @@ from gnndesign.simulation.base import Snapshot, Status
 from gnndesign.simulation.room import Room
 
 STOPPED = "Stopped before it was through."
+
+TOGETHER = 64
+"""How many properties of structures are on their way at a time: enough to fill a batch,
+few enough that results come steadily and that thousands fit into memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,21 +178,35 @@ class Computation:
         self, should_stop: Callable[[], bool] | None = None
     ) -> Iterator[Progress]:
         """Work until nothing is left, or until `should_stop`."""
-        for place, atoms in enumerate(self._structures):
-            for which, wanted in enumerate(self._properties):
-                if (place, which) not in self._skip:
-                    steps = _checked(wanted, atoms, self._potential)
-                    self._plans.add((place, which), steps)
-        self._take()
-        yield self._progress("")
-        for snapshot in self._plans:
+        keys = product(range(len(self._structures)), range(len(self._properties)))
+        waiting = deque(key for key in keys if key not in self._skip)
+        while waiting or self._plans:
+            self._begin(waiting)
             self._take()
-            yield self._progress(self._said(snapshot))
-            if should_stop is not None and should_stop():
-                for key in self._plans.close():
-                    self._end(key, PropertyStatus.STOPPED, message=STOPPED)
-                yield self._progress("Stopped.")
-                return
+            yield self._progress("")
+            for snapshot in self._plans:
+                self._take()
+                yield self._progress(self._said(snapshot))
+                if should_stop is not None and should_stop():
+                    for key in (*self._plans.close(), *waiting):
+                        self._end(key, PropertyStatus.STOPPED, message=STOPPED)
+                    yield self._progress("Stopped.")
+                    return
+                self._begin(waiting)
+
+    def _begin(self, waiting: deque[tuple[int, int]]) -> None:
+        """Send the next ones off once half of those before have ended.
+
+        Not one by one: the queue is fast where many come in together.
+        """
+        if len(self._plans) > TOGETHER // 2:
+            return
+        while waiting and len(self._plans) < TOGETHER:
+            place, which = waiting.popleft()
+            steps = _checked(
+                self._properties[which], self._structures[place], self._potential
+            )
+            self._plans.add((place, which), steps)
 
     def _take(self) -> None:
         """What has ended, as outcomes."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from gnndesign.properties.base import Quantity, Result
 from gnndesign.properties.catalog import property_class
+from gnndesign.properties.measured_errors import known_error
 from gnndesign.properties.outcomes import Outcome
-from gnndesign.properties.validation import known_error
 
 
 def number_text(value: float) -> str:

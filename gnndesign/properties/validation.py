@@ -1,26 +1,18 @@
-"""A potential's properties against reference data: `validate`, and what was found.
-
-The runs of the potentials that ship with gnndesign are kept beside this file, in
-`validations/`; `validations_of` reads them for the potential's card.
-"""
+"""`validate`: a potential's properties against reference data."""
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from gnndesign.disk import write_atomically
 from gnndesign.errors import CheckpointError, ParameterError
 from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property
@@ -33,116 +25,10 @@ from gnndesign.properties.reference_sets import (
     Target,
     reference_set,
 )
+from gnndesign.properties.validation_result import Comparison, Errors, Validation
 
-FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """One number of one structure beside its reference.
-
-    Attributes:
-        name: of the structure in the set.
-        formula: of the structure.
-        group: `APART` or empty.
-        key: of the quantity.
-        reference: what it should be.
-        predicted: what the potential gives; None where there is no number.
-        message: why there is none.
-    """
-
-    name: str
-    formula: str
-    group: str
-    key: str
-    reference: float
-    predicted: float | None
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Errors:
-    """How well one quantity is predicted.
-
-    Attributes:
-        key: of the quantity.
-        name: of the quantity.
-        unit: of the errors, "%" where they are relative to the reference.
-        group: `APART`, or empty for all others.
-        n: structures with a number.
-        failed: structures without.
-        mean_absolute: of predicted minus reference; NaN for none.
-        median_absolute: likewise; tells of outliers where it is much smaller.
-        bias: mean of predicted minus reference.
-        published: mean absolute error that was published of this potential; None for
-            none.
-        published_source: where.
-    """
-
-    key: str
-    name: str
-    unit: str
-    group: str
-    n: int
-    failed: int
-    mean_absolute: float
-    median_absolute: float
-    bias: float
-    published: float | None = None
-    published_source: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Validation:
-    """A potential beside a reference set.
-
-    Attributes:
-        potential: name of it.
-        checksum: of its weights.
-        reference_set: name of the set.
-        level: of theory of the references.
-        of: structures in the whole set; those with elements that the potential does
-            not know are left out.
-        seed: that chose the sample; None for the whole set.
-        seconds: that it took.
-        device: it ran on.
-        errors: one a quantity and group.
-        rows: one a structure and quantity.
-        versions: of packages.
-        date: ISO.
-    """
-
-    potential: str
-    checksum: str
-    reference_set: str
-    level: str
-    of: int
-    seed: int | None
-    seconds: float
-    device: str
-    errors: tuple[Errors, ...]
-    rows: tuple[Comparison, ...]
-    versions: Mapping[str, str] = field(default_factory=dict[str, str])
-    date: str = ""
-
-    @property
-    def n(self) -> int:
-        """Number of structures asked for."""
-        return len({row.name for row in self.rows})
-
-    def save(self, path: Path | str) -> None:
-        """Write as JSON."""
-        content = {"format": FORMAT, **asdict(self)}
-        write_atomically(Path(path), json.dumps(_without_nan(content), indent=1))
-
-    @classmethod
-    def load(cls, path: Path | str) -> Validation:
-        """Read what `save` wrote.
-
-        Raises:
-            CheckpointError: it is something else.
-        """
-        return _read(Path(path).read_text(encoding="utf-8"), str(path))
+SAVED_EVERY_S = 30.0
+"""Between two writings of a checkpoint."""
 
 
 def validate(
@@ -152,6 +38,7 @@ def validate(
     n: int | None = None,
     seed: int = 0,
     whole: bool = False,
+    checkpoint: Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Validation:
@@ -163,146 +50,124 @@ def validate(
         n: structures, chosen by the seed; None for the set's own number.
         seed: of the choice.
         whole: take all structures of the set.
+        checkpoint: file for what has ended, which the next run of the same goes on
+            from; None to begin anew. It is left for the caller to remove.
         on_progress: told how far it is.
         should_stop: asked after every step; structures that are not through count as
             neither right nor failed: they are left out.
 
     Raises:
         ParameterError: no such set.
+        CheckpointError: the checkpoint is of another potential, set or version.
     """
     wanted = reference_set(which)
     chosen, of = _chosen(wanted, n=n, seed=seed, whole=whole)
-    sampled = len(chosen) < of
+    chosen_by = seed if len(chosen) < of else None
     chosen = [ref for ref in chosen if _known(ref, potential)]
-    begin = time.perf_counter()
-    outcomes: list[Outcome[Any]] = []
-    for how, references in _by_property(wanted, chosen):
+    begun = _Begun(wanted, chosen, potential, of=of, seed=chosen_by)
+    if checkpoint is not None and checkpoint.exists():
+        begun.take_over(Validation.load(checkpoint), checkpoint)
+    for how, references in _by_property(wanted, begun.left):
         computation = Computation(how, [ref.atoms for ref in references], potential)
+        before = len(begun)
         for progress in computation.iterate(should_stop):
+            for outcome in progress.ended:
+                begun.take(references[outcome.structure], outcome)
+            if checkpoint is not None and progress.ended:
+                begun.save_now_and_then(checkpoint)
             if on_progress is not None:
-                done = len(outcomes) + progress.done
-                on_progress(_of_all(progress, done, len(chosen)))
-        found = computation.outcomes
-        outcomes += [found[place, 0] for place in range(len(references))]
-    in_order = [ref for _, group in _by_property(wanted, chosen) for ref in group]
-    rows = [
-        row
-        for reference, outcome in zip(in_order, outcomes, strict=True)
-        if outcome.status is not PropertyStatus.STOPPED
-        for row in _compare(wanted, reference, outcome)
-    ]
-    card = potential.card
-    return Validation(
-        potential=card.name,
-        checksum=card.checksum,
-        reference_set=wanted.name,
-        level=wanted.level,
-        of=of,
-        seed=seed if sampled else None,
-        seconds=time.perf_counter() - begin,
-        device=str(potential.device),
-        errors=tuple(_errors(wanted, rows, card.name)),
-        rows=tuple(rows),
-        versions={name: version(name) for name in ("gnndesign", "torch")},
-        date=datetime.now(UTC).date().isoformat(),
-    )
+                done = before + progress.done
+                on_progress(replace(progress, done=done, total=len(chosen)))
+    found = begun.validation()
+    if checkpoint is not None:
+        found.save(checkpoint)
+    return found
 
 
-def validations_of(potential: str, checksum: str) -> tuple[Validation, ...]:
-    """What was measured of a potential that ships with gnndesign.
+class _Begun:
+    """Rows of the structures that have ended.
 
     Args:
-        potential: its name.
-        checksum: of its weights; those of others do not count.
+        wanted: the set.
+        references: all that are asked for.
+        potential: what is judged.
+        of: structures in the whole set.
+        seed: that chose the sample.
     """
-    return tuple(
-        found
-        for found in _shipped()
-        if found.potential == potential and found.checksum == checksum
-    )
 
+    def __init__(
+        self,
+        wanted: ReferenceSet,
+        references: Sequence[Reference],
+        potential: Potential,
+        *,
+        of: int,
+        seed: int | None,
+    ) -> None:
+        self._wanted, self._references = wanted, references
+        self._potential, self._of, self._seed = potential, of, seed
+        self._rows: dict[str, tuple[Comparison, ...]] = {}
+        self._begin = self._saved = time.perf_counter()
+        self._seconds_before = 0.0
 
-def measured(potential: str, checksum: str) -> tuple[str, ...]:
-    """What a card says of a potential's errors, one sentence a quantity."""
-    return tuple(
-        f"{errors.name}: {_in_words(found, errors)}"
-        for found in validations_of(potential, checksum)
-        for errors in found.errors
-        if not errors.group and errors.n
-    )
+    def __len__(self) -> int:
+        """Number of structures that have ended."""
+        return len(self._rows)
 
+    @property
+    def left(self) -> list[Reference]:
+        """Structures that have not."""
+        return [ref for ref in self._references if ref.name not in self._rows]
 
-def known_error(potential: str, checksum: str, kind: str, key: str) -> str:
-    """What to print beside a value: "MAE 12 GPa on 71 elements"; empty if unknown.
+    def take(self, reference: Reference, outcome: Outcome[Any]) -> None:
+        """Keep what a structure ended with, but for one that was stopped."""
+        if outcome.status is not PropertyStatus.STOPPED:
+            rows = _compare(self._wanted, reference, outcome)
+            self._rows[reference.name] = tuple(rows)
 
-    Args:
-        potential: name.
-        checksum: of its weights.
-        kind: of the property.
-        key: of the quantity.
-    """
-    for found in validations_of(potential, checksum):
-        if reference_set(found.reference_set).how.kind != kind:
-            continue
-        for errors in found.errors:
-            if errors.key == key and not errors.group and errors.n:
-                return _in_words(found, errors)
-    return ""
+    def take_over(self, earlier: Validation, path: Path) -> None:
+        """Go on from what an earlier run had.
 
+        Raises:
+            CheckpointError: that was of something else.
+        """
+        now = self.validation()
+        for what in ("potential", "checksum", "reference_set", "versions"):
+            if getattr(earlier, what) != getattr(now, what):
+                raise CheckpointError(
+                    f"{path} was begun with {what} {getattr(earlier, what)!r}; wanted "
+                    f"{getattr(now, what)!r}. Delete it to begin anew."
+                )
+        names = {reference.name for reference in self._references}
+        for row in earlier.rows:
+            if row.name in names:
+                self._rows[row.name] = (*self._rows.get(row.name, ()), row)
+        self._seconds_before = earlier.seconds
 
-def _in_words(found: Validation, errors: Errors) -> str:
-    title = reference_set(found.reference_set).title
-    title = title[0].lower() + title[1:]
-    words = (
-        f"MAE {errors.mean_absolute:.2g} {errors.unit} on {errors.n} of {title} "
-        f"({found.level})"
-    )
-    if errors.failed:
-        words += f", {errors.failed} without a number"
-    if errors.published is not None:
-        words += f"; published {errors.published:g} ({errors.published_source})"
-    return words + "."
+    def save_now_and_then(self, path: Path) -> None:
+        """Write what there is, unless that was done a moment ago."""
+        if time.perf_counter() - self._saved > SAVED_EVERY_S:
+            self.validation().save(path)
+            self._saved = time.perf_counter()
 
-
-@cache
-def _shipped() -> tuple[Validation, ...]:
-    folder = files("gnndesign.properties").joinpath("validations")
-    return tuple(
-        _read(path.read_text(encoding="utf-8"), path.name)
-        for path in sorted(folder.iterdir(), key=lambda path: path.name)
-        if path.name.endswith(".json")
-    )
-
-
-def _read(text: str, name: str) -> Validation:
-    try:
-        content = json.loads(text)
-        if content.pop("format") != FORMAT:
-            raise CheckpointError(f"{name}: wanted a validation of format {FORMAT}.")
-        errors: list[dict[str, Any]] = content.pop("errors")
-        rows = content.pop("rows")
+    def validation(self) -> Validation:
+        """Of what has ended."""
+        rows = [row for ref in self._references for row in self._rows.get(ref.name, ())]
+        card = self._potential.card
         return Validation(
-            errors=tuple(Errors(**(row | _nan_again(row))) for row in errors),
-            rows=tuple(Comparison(**row) for row in rows),
-            **content,
+            potential=card.name,
+            checksum=card.checksum,
+            reference_set=self._wanted.name,
+            level=self._wanted.level,
+            of=self._of,
+            seed=self._seed,
+            seconds=self._seconds_before + time.perf_counter() - self._begin,
+            device=str(self._potential.device),
+            errors=tuple(_errors(self._wanted, rows, card.name)),
+            rows=tuple(rows),
+            versions={name: version(name) for name in ("gnndesign", "torch")},
+            date=datetime.now(UTC).date().isoformat(),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{name} is no validation: {error}") from error
-
-
-_NUMBERS = ("mean_absolute", "median_absolute", "bias")
-
-
-def _nan_again(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: math.nan for key in _NUMBERS if row[key] is None}
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _chosen(
@@ -331,12 +196,6 @@ def _by_property(
     for reference in references:
         groups.setdefault(reference.how or wanted.how, []).append(reference)
     yield from groups.items()
-
-
-def _of_all(progress: Progress, done: int, total: int) -> Progress:
-    return Progress(
-        done=done, total=total, message=progress.message, ended=progress.ended
-    )
 
 
 def _compare(

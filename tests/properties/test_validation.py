@@ -7,16 +7,16 @@ from gnndesign.cli import main
 from gnndesign.errors import CheckpointError, ParameterError
 from gnndesign.plots.validation import parity
 from gnndesign.potentials.catalog import potential_card
-from gnndesign.properties import validation
+from gnndesign.properties import compute, measured_errors, validation
 from gnndesign.properties.catalog import PROPERTIES
-from gnndesign.properties.reference_sets import APART, REFERENCE_SETS, reference_set
-from gnndesign.properties.validation import (
-    Validation,
+from gnndesign.properties.measured_errors import (
     known_error,
     measured,
-    validate,
     validations_of,
 )
+from gnndesign.properties.reference_sets import APART, REFERENCE_SETS, reference_set
+from gnndesign.properties.validation import validate
+from gnndesign.properties.validation_result import Validation
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +80,51 @@ def test_a_validation_survives_its_file(found, tmp_path):
         Validation.load(path)
 
 
+def test_a_stopped_validation_goes_on_where_it_was(
+    found, sevennet_0, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(compute, "TOGETHER", 2)
+    monkeypatch.setattr(validation, "SAVED_EVERY_S", 0.0)
+    path = tmp_path / "delta.json.part"
+    asked = {"n": 6, "seed": 5, "checkpoint": path}
+    done = []
+    part = validate(
+        "delta",
+        sevennet_0,
+        on_progress=lambda progress: done.append(progress.done),
+        should_stop=lambda: done[-1] >= 2,
+        **asked,
+    )
+    assert 2 <= part.n < 6
+    # What a killed run would have left is what a stopped one returns.
+    assert Validation.load(path) == part
+    begun = []
+    whole = validate(
+        "delta",
+        sevennet_0,
+        on_progress=lambda progress: begun.append((progress.done, progress.total)),
+        **asked,
+    )
+    assert begun[0] == (part.n, 6)
+    assert whole.seconds > part.seconds
+    assert [row.name for row in whole.rows] == [row.name for row in found.rows]
+    for one, other in zip(whole.rows, found.rows, strict=True):
+        assert one.predicted == pytest.approx(other.predicted, rel=1e-4)
+    assert set(part.rows) <= set(whole.rows)
+
+
+def test_a_checkpoint_of_something_else_is_refused(found, sevennet_0, tmp_path):
+    path = tmp_path / "found.json"
+    found.save(path)
+    with pytest.raises(CheckpointError, match=r"reference_set 'delta'; wanted 'unar"):
+        validate("unaries", sevennet_0, checkpoint=path)
+    text = path.read_text()
+    assert found.checksum in text
+    path.write_text(text.replace(found.checksum, "other weights"))
+    with pytest.raises(CheckpointError, match="begun with checksum 'other weights'"):
+        validate("delta", sevennet_0, checkpoint=path)
+
+
 def test_the_plot_has_every_structure(found):
     figure = parity(found)
     names = [name for trace in figure.data for name in (trace.text or ())]
@@ -88,7 +133,7 @@ def test_the_plot_has_every_structure(found):
 
 
 def test_what_ships_is_read_for_the_card(found, monkeypatch):
-    monkeypatch.setattr(validation, "_shipped", lambda: (found,))
+    monkeypatch.setattr(measured_errors, "_shipped", lambda: (found,))
     assert validations_of("sevennet-0", found.checksum) == (found,)
     assert validations_of("sevennet-0", "other weights") == ()
     said = measured("sevennet-0", found.checksum)
@@ -101,7 +146,7 @@ def test_what_ships_is_read_for_the_card(found, monkeypatch):
 
 
 def test_shipped_validations_belong_to_the_weights_that_ship():
-    for one in validation._shipped():
+    for one in measured_errors._shipped():
         assert one.checksum == potential_card(one.potential).checksum
         assert one.reference_set in {known.name for known in REFERENCE_SETS}
 
@@ -116,6 +161,7 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
     assert "2 of 71 structures, a sample (seed 0)" in said
     assert Validation.load(folder / "sevennet-0.delta.json").n == 2
     assert (folder / "sevennet-0.delta.html").stat().st_size > 10**5
+    assert len(list(folder.iterdir())) == 2
     assert main(["validate", "none"]) == 2
     assert "Wanted a reference set" in capsys.readouterr().err
 
