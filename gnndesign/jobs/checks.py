@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gnndesign.disk import write_atomically
-from gnndesign.errors import CheckpointError, ParameterError
+from gnndesign.errors import ParameterError
 from gnndesign.jobs.control import Control, Progress
+from gnndesign.jobs.reports import read_report
 from gnndesign.jobs.spec import JobSpec
 from gnndesign.jobs.store import JobStore
 from gnndesign.potentials.base import Potential
@@ -114,19 +115,15 @@ def read_checks(store: JobStore) -> list[WinnerCheck]:
     Raises:
         CheckpointError: they were written by another version.
     """
-    path = checks_file(store)
-    if not path.is_file():
-        return []
-    try:
-        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        flags = [tuple(TrustFlag(**each) for each in row.pop("flags")) for row in rows]
-        return [
-            WinnerCheck(flags=own, **row) for row, own in zip(rows, flags, strict=True)
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} holds no checks of this version: {error}. Check the winners anew."
-        ) from error
+    found = read_report(checks_file(store), _from_rows, anew="Check the winners anew.")
+    return found or []
+
+
+def _from_rows(rows: list[dict[str, Any]]) -> list[WinnerCheck]:
+    return [
+        WinnerCheck(flags=tuple(TrustFlag(**each) for each in row.pop("flags")), **row)
+        for row in rows
+    ]
 
 
 def _left(check: RealityCheck, trial: int, formula: str) -> WinnerCheck:

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gnndesign.disk import write_atomically
-from gnndesign.errors import CheckpointError
 from gnndesign.jobs.control import Control, Progress
+from gnndesign.jobs.reports import read_report
 from gnndesign.jobs.spec import JobSpec
 from gnndesign.jobs.store import JobStore
 from gnndesign.jobs.training import trained_file
@@ -42,15 +42,9 @@ def read_distillation(store: JobStore) -> DistillationReport | None:
     Raises:
         CheckpointError: it was written by another version.
     """
-    path = distillation_file(store)
-    if not path.is_file():
-        return None
-    try:
-        return DistillationReport.from_dict(json.loads(path.read_text("utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"{path} holds no report of this version: {error}. Distil anew."
-        ) from error
+    return read_report(
+        distillation_file(store), DistillationReport.from_dict, anew="Distil anew."
+    )
 
 
 def run_distillation(

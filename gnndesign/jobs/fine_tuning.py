@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gnndesign.disk import write_atomically
-from gnndesign.errors import CheckpointError
 from gnndesign.jobs.control import Control, Progress
+from gnndesign.jobs.reports import read_report
 from gnndesign.jobs.spec import JobSpec
 from gnndesign.jobs.store import JobStore
 from gnndesign.jobs.training import SAVE_EVERY_S, run_epochs, trained_file
@@ -35,15 +35,9 @@ def read_fine_tuning(store: JobStore) -> FineTuningReport | None:
     Raises:
         CheckpointError: they were written by another version.
     """
-    path = fine_tuning_file(store)
-    if not path.is_file():
-        return None
-    try:
-        return FineTuningReport.from_dict(json.loads(path.read_text("utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"{path} holds no errors of this version: {error}. Fine-tune anew."
-        ) from error
+    return read_report(
+        fine_tuning_file(store), FineTuningReport.from_dict, anew="Fine-tune anew."
+    )
 
 
 def run_fine_tuning(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from importlib import import_module
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy import ndarray
 
 from gnndesign.errors import ParameterError
 from gnndesign.search.ingredients import Ingredients
+from gnndesign.search.kinds import Kinds
 
 
 class Filter(ABC):
@@ -58,21 +58,24 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-_HOMES = {
-    "charge_neutrality": ("charge_neutrality", "ChargeNeutrality"),
-    "tolerance_factor": ("tolerance_factor", "ToleranceFactor"),
-    "hume_rothery": ("hume_rothery", "HumeRothery"),
-    "contains": ("element_filters", "Contains"),
-    "does_not_contain": ("element_filters", "DoesNotContain"),
-    "number_of_elements": ("element_filters", "NumberOfElements"),
-    "no_radioactive": ("element_filters", "NoRadioactive"),
-    "no_toxic": ("element_filters", "NoToxic"),
-    "price": ("supply_filters", "Price"),
-    "supply_risk": ("supply_filters", "SupplyRisk"),
-}
-"""By kind, module and name of the class."""
+FILTERS: Kinds[Filter] = Kinds(
+    "filter",
+    {
+        "charge_neutrality": "charge_neutrality:ChargeNeutrality",
+        "tolerance_factor": "tolerance_factor:ToleranceFactor",
+        "hume_rothery": "hume_rothery:HumeRothery",
+        "contains": "element_filters:Contains",
+        "does_not_contain": "element_filters:DoesNotContain",
+        "number_of_elements": "element_filters:NumberOfElements",
+        "no_radioactive": "element_filters:NoRadioactive",
+        "no_toxic": "element_filters:NoToxic",
+        "price": "supply_filters:Price",
+        "supply_risk": "supply_filters:SupplyRisk",
+    },
+)
+"""All there are."""
 
-FILTER_KINDS = tuple(_HOMES)
+FILTER_KINDS = FILTERS.names
 """Kinds of filters that `filter_from_dict` knows."""
 
 
@@ -82,12 +85,7 @@ def filter_class(kind: str) -> type[Filter]:
     Raises:
         ParameterError: unknown kind.
     """
-    if kind not in _HOMES:
-        raise ParameterError(
-            f"Unknown kind of filter '{kind}'; known: {', '.join(_HOMES)}."
-        )
-    module, name = _HOMES[kind]
-    return getattr(import_module(f"gnndesign.search.{module}"), name)
+    return FILTERS.named(kind)
 
 
 def filter_from_dict(data: Mapping[str, Any]) -> Filter:
@@ -96,14 +94,7 @@ def filter_from_dict(data: Mapping[str, Any]) -> Filter:
     Raises:
         ParameterError: unknown kind, or an entry is missing or unknown.
     """
-    made = filter_class(data.get("kind", ""))
-    parameters = {key: value for key, value in data.items() if key != "kind"}
-    try:
-        return made(**parameters)
-    except TypeError as error:
-        raise ParameterError(
-            f"Wanted the entries of {made.__name__}.to_dict(), got {sorted(parameters)}."
-        ) from error
+    return FILTERS.from_dict(data)
 
 
 def checked_filters(

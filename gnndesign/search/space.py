@@ -5,14 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, ClassVar
 
 import ase
 from jaxtyping import Float
 from numpy import ndarray
 
-from gnndesign.errors import ParameterError
+from gnndesign.search.kinds import Kinds
 from gnndesign.search.pool import Choice, Pool
 
 
@@ -100,19 +99,22 @@ def set_fields(space: Space, **values: Any) -> None:
         object.__setattr__(space, name, value)
 
 
-_HOMES = {
-    "prototype": ("prototype_space", "PrototypeSpace"),
-    "alloy": ("alloy_space", "AlloySpace"),
-    "defect": ("defect_space", "DefectSpace"),
-    "formula": ("formula_space", "FormulaSpace"),
-    "molecule": ("molecule_space", "MoleculeSpace"),
-}
-"""By kind, module and name of the class."""
+SPACES: Kinds[Space] = Kinds(
+    "space",
+    {
+        "prototype": "prototype_space:PrototypeSpace",
+        "alloy": "alloy_space:AlloySpace",
+        "defect": "defect_space:DefectSpace",
+        "formula": "formula_space:FormulaSpace",
+        "molecule": "molecule_space:MoleculeSpace",
+    },
+)
+"""All there are."""
 
 
 def space_kinds() -> tuple[str, ...]:
     """Kinds of spaces that `space_from_dict` knows."""
-    return tuple(_HOMES)
+    return SPACES.names
 
 
 def space_class(kind: str) -> type[Space]:
@@ -121,12 +123,7 @@ def space_class(kind: str) -> type[Space]:
     Raises:
         ParameterError: unknown kind.
     """
-    if kind not in _HOMES:
-        raise ParameterError(
-            f"Unknown kind of space '{kind}'; known: {', '.join(_HOMES)}."
-        )
-    module, name = _HOMES[kind]
-    return getattr(import_module(f"gnndesign.search.{module}"), name)
+    return SPACES.named(kind)
 
 
 def space_from_dict(data: Mapping[str, Any]) -> Space:
@@ -135,11 +132,4 @@ def space_from_dict(data: Mapping[str, Any]) -> Space:
     Raises:
         ParameterError: unknown kind, or an entry is missing or unknown.
     """
-    made = space_class(data.get("kind", ""))
-    parameters = {key: value for key, value in data.items() if key != "kind"}
-    try:
-        return made(**parameters)
-    except TypeError as error:
-        raise ParameterError(
-            f"Wanted the entries of {made.__name__}.to_dict(), got {sorted(parameters)}."
-        ) from error
+    return SPACES.from_dict(data)
