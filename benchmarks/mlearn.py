@@ -38,6 +38,12 @@ LONG_CUTOFF = {"Ni": 5.2, "Cu": 5.2, "Li": 6.0, "Mo": 5.6, "Si": 5.6, "Ge": 5.8}
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "behler-parrinello": {"shape": {}, "epochs": 100, "learning_rate": 5e-3},
+    "behler-parrinello, distances": {
+        "architecture": "behler-parrinello",
+        "shape": {"n_angular_centered": 0, "n_angular_shifted": 0},
+        "epochs": 100,
+        "learning_rate": 5e-3,
+    },
     "soap": {"shape": {}, "epochs": 60, "learning_rate": 5e-3},
     "soap-kernel": {"shape": {}},
     "invariant": {"shape": {}, "epochs": 60, "learning_rate": 3e-3},
@@ -59,6 +65,8 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     },
     "direct-force": {"shape": {}, "epochs": 60, "learning_rate": 3e-3},
 }
+"""The second has no angular functions: what distances to neighbors alone can tell."""
+
 IN_ORDER = ("behler-parrinello", "soap", "invariant", "equivariant")
 """As the literature finds them, from large errors to small ones."""
 
@@ -87,7 +95,12 @@ def main() -> int:
             row = trained(element, name, quick=arguments.quick)
             say(f"{element} {name}: {row['forces_mae_meV_per_A']:.3g} meV/Å")
     rows = [
-        {"element": element, "epochs": row["settings"].get("epochs"), **row}
+        {
+            "element": element,
+            "epochs": row["settings"].get("epochs"),
+            **row,
+            "architecture": name,
+        }
         for element in (elements if arguments.quick else ELEMENTS)
         for name in (names if arguments.quick else ARCHITECTURES)
         if (
@@ -118,10 +131,11 @@ def settings(element: str, name: str, *, quick: bool) -> Row:
     own = dict(ARCHITECTURES[name])
     if name == "soap-kernel":  # Solved, not trained.
         return {"architecture": name, "shape": {"cutoff": LONG_CUTOFF[element]}}
-    several_rounds = name not in ("behler-parrinello", "soap")
+    architecture = own.pop("architecture", name)
+    several_rounds = architecture not in ("behler-parrinello", "soap")
     cutoff = (CUTOFF if several_rounds else LONG_CUTOFF)[element]
     return {
-        "architecture": name,
+        "architecture": architecture,
         "shape": {"cutoff": cutoff, **own.pop("shape")},
         "loss": LOSS,
         "batch_size": BATCH_SIZE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import Any
 
@@ -13,18 +12,26 @@ from gnndesign.jobs.distillation import read_distillation
 from gnndesign.jobs.spec import JobKind, JobSpec
 from gnndesign.plots.teaching import distillation_rounds
 from gnndesign.potentials.architectures import ARCHITECTURES
+from gnndesign.training.distill_options import Distillation
 from gnndesign.training.distill_plan import DistillationPlan
 from gnndesign.training.distill_results import DistillationReport
 from gnndesign_widgets.figures import Build, Figures
 from gnndesign_widgets.jobs import JobModel
-from gnndesign_widgets.json_text import json_object
-from gnndesign_widgets.network_shape import default_shape
+from gnndesign_widgets.network_shape import shape_fields
+from gnndesign_widgets.options import OptionsModel, other_fields
 from gnndesign_widgets.potential import PotentialModel
 from gnndesign_widgets.structure import StructureModel
 from gnndesign_widgets.training_reports import use_trained
 
 STUDENTS = ("behler-parrinello", "soap", "invariant", "equivariant")
 ROUNDS = "Rounds"
+
+_OWN = (
+    *("temperature_K", "temperatures_K", "force_error_meV_per_A", "rounds"),
+    *("n_members", "n_dynamics", "n_deformed", "n_added", "training.epochs"),
+    *("more_epochs", "stability_ps", "seed", "training.seed"),
+)
+"""Options of `Distillation` that the model has itself."""
 
 
 def students() -> list[tuple[str, str]]:
@@ -39,14 +46,14 @@ class DistillModel(HasTraits):
         structure, potential: where dynamics starts, and the teacher.
         architecture: of the student, of `STUDENTS`.
         cutoff: Å, of the student.
-        shape: of the student, JSON.
+        shape: of the student; offers what there is to choose of `architecture`.
         temperature_K: at which the student shall be good.
         temperatures_K: at which frames to learn from are made, separated by commas.
         force_error: meV/Å, root mean square on fresh frames, below which it is good.
         rounds, n_members, n_dynamics, n_deformed, n_added, stability_ps, seed: of
             `Distillation`.
         epochs, more_epochs: of the first round and of the later ones.
-        more: other options of `Distillation`, JSON.
+        more: other options of `Distillation`.
         job: the job that is followed.
         report: its rounds so far; None before the first has ended.
         figures: for the stage.
@@ -54,7 +61,6 @@ class DistillModel(HasTraits):
 
     architecture = Enum(STUDENTS, default_value=STUDENTS[0])
     cutoff = Float(5.0)
-    shape = Unicode("")
     temperature_K = Float(300.0)
     temperatures_K = Unicode("300, 600, 900")
     force_error = Float(60.0)
@@ -67,23 +73,24 @@ class DistillModel(HasTraits):
     more_epochs = Int(50)
     stability_ps = Float(10.0)
     seed = Int(0)
-    more = Unicode("{}")
     report: DistillationReport | None = Instance(DistillationReport, allow_none=True)  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, structure: StructureModel, potential: PotentialModel) -> None:
         super().__init__()
         self.structure, self.potential = structure, potential
         self.figures = Figures(title="Distillation")
+        self.shape = OptionsModel(shape_fields(self.architecture))
+        self.more = OptionsModel(other_fields(Distillation, _OWN, Distillation()))
         self.job = JobModel(JobKind.DISTILL)
         self.job.observe(self._read, ["revision", "job_id"])
-        self._fill_in_shape()
 
     def plan(self) -> DistillationPlan:
         """What would be distilled now.
 
         Raises:
-            ParameterError: something is no number, no JSON, or out of range.
+            ParameterError: something is no number, or out of range.
         """
+        more = self.more.values()
         options: dict[str, Any] = {
             "temperature_K": self.temperature_K,
             "temperatures_K": _numbers(self.temperatures_K),
@@ -93,16 +100,24 @@ class DistillModel(HasTraits):
             "n_dynamics": self.n_dynamics,
             "n_deformed": self.n_deformed,
             "n_added": self.n_added,
-            "training": {"epochs": self.epochs},
+            "training": {"epochs": self.epochs, **more.pop("training", {})},
             "more_epochs": self.more_epochs,
             "stability_ps": self.stability_ps,
             "seed": self.seed,
         }
         return DistillationPlan(
             architecture=self.architecture,
-            shape=json_object("shape", self.shape) | {"cutoff": self.cutoff},
-            options=options | json_object("other options", self.more),
+            shape=self.shape_options(),
+            options=options | more,
         )
+
+    def shape_options(self) -> dict[str, Any]:
+        """What is chosen of the student's network.
+
+        Raises:
+            ParameterError: what was typed is no value of its field.
+        """
+        return self.shape.values() | {"cutoff": self.cutoff}
 
     def start(self) -> None:
         """Submit a distillation.
@@ -138,8 +153,8 @@ class DistillModel(HasTraits):
         return use_trained(self.job.store, self.potential, when)
 
     @observe("architecture")
-    def _fill_in_shape(self, _change: object = None) -> None:
-        self.shape = json.dumps(default_shape(self.architecture))
+    def _offer_shape(self, _change: object) -> None:
+        self.shape.offer(shape_fields(self.architecture))
 
     def _read(self, _change: object = None) -> None:
         store = self.job.store

@@ -13,6 +13,8 @@ from gnndesign.training.evaluation import Errors
 from gnndesign.training.student_checks import SpeedUp, Stability
 from gnndesign_widgets.controls import Message, RunBar, button, field, heading, table
 from gnndesign_widgets.distill import DistillModel, students
+from gnndesign_widgets.network_shape import check_shape
+from gnndesign_widgets.options import OptionsForm, folded
 
 _FEW_ATOMS = 16
 
@@ -52,13 +54,13 @@ class DistillPanel(ipw.VBox):
         cutoff = ipw.BoundedFloatText(
             min=0.5, max=20, step=0.5, description="Cutoff (Å)"
         )
-        shape = ipw.Textarea(
-            description="Shape (JSON)", rows=3, continuous_update=False
+        self.shape = OptionsForm(
+            model.shape, lambda: check_shape(model.architecture, model.shape_options())
         )
         return [
             field(model, "architecture", kinds),
             field(model, "cutoff", cutoff),
-            field(model, "shape", shape),
+            folded("Shape", self.shape),
         ]
 
     def _round_fields(self) -> list[ipw.Widget]:
@@ -73,6 +75,7 @@ class DistillPanel(ipw.VBox):
             "more_epochs": "Epochs, later rounds",
         }
         texts = {"temperatures_K": "Learn at (K)"}
+        self.more = OptionsForm(model.more, model.plan)
         return [
             field(
                 model,
@@ -97,13 +100,7 @@ class DistillPanel(ipw.VBox):
                 "stability_ps",
                 number(min=0, max=1e6, step=1, description="Last run (ps)"),
             ),
-            field(
-                model,
-                "more",
-                ipw.Textarea(
-                    description="More (JSON)", rows=2, continuous_update=False
-                ),
-            ),
+            folded("More", self.more),
         ]
 
     def _use(self) -> None:

@@ -15,18 +15,22 @@ from gnndesign.plots.teaching import errors_before_and_after
 from gnndesign.training.fine_tune import FINE_TUNING
 from gnndesign.training.fine_tune_plan import FineTuningPlan
 from gnndesign.training.fine_tune_results import FineTuningReport
+from gnndesign.training.options import Training
 from gnndesign.training.plan import TrainingPlan
 from gnndesign.training.reports import EpochReport
 from gnndesign_widgets.dataset_look import data_path
 from gnndesign_widgets.figures import Build, Figures
 from gnndesign_widgets.jobs import JobModel
-from gnndesign_widgets.json_text import json_object
+from gnndesign_widgets.options import OptionsModel, other_fields
 from gnndesign_widgets.potential import PotentialModel
 from gnndesign_widgets.trained import potential_label
 from gnndesign_widgets.training import TrainingModel
 from gnndesign_widgets.training_reports import ReportsReader, best_of, use_trained
 
 ERRORS = "Before and after"
+
+_OWN = ("epochs", "batch_size", "learning_rate", "seed", "calibrate")
+"""Options of `Training` that the model has itself, or that mean nothing here."""
 
 
 class FineTuneModel(HasTraits):
@@ -41,7 +45,7 @@ class FineTuneModel(HasTraits):
         replay_ratio: replay structures per new one.
         refit_shift: move the energies of the elements to the data's level of theory.
         epochs, batch_size, learning_rate, seed: of `Training`.
-        more: other options of `Training`, JSON.
+        more: other options of `Training`; its defaults are those of `FINE_TUNING`.
         job: the job that is followed.
         history: its reports so far.
         report: errors before and after; None before anything is known.
@@ -56,7 +60,6 @@ class FineTuneModel(HasTraits):
     batch_size = Int(FINE_TUNING.batch_size)
     learning_rate = Float(FINE_TUNING.learning_rate)
     seed = Int(0)
-    more = Unicode("{}")
     history: tuple[EpochReport, ...] = Tuple()  # pyright: ignore[reportAssignmentType]
     report: FineTuningReport | None = Instance(FineTuningReport, allow_none=True)  # pyright: ignore[reportAssignmentType]
 
@@ -66,6 +69,7 @@ class FineTuneModel(HasTraits):
         self._potential = potential
         self._reader = ReportsReader()
         self.figures = Figures(title="Fine-tuning")
+        self.more = OptionsModel(other_fields(Training, _OWN, FINE_TUNING))
         self.job = JobModel(JobKind.FINE_TUNE)
         self.job.observe(self._read, ["revision", "job_id"])
         training.observe(self._offer, "look")
@@ -74,26 +78,34 @@ class FineTuneModel(HasTraits):
         """What would be learned now.
 
         Raises:
-            ParameterError: something is missing, no JSON, or out of range.
+            ParameterError: something is missing, or out of range.
         """
         replay = self.replay.strip()
-        options: dict[str, Any] = {
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            "learning_rate": self.learning_rate,
-            "seed": self.seed,
-        }
         return FineTuningPlan(
             plan=TrainingPlan(
                 **self.training.data_options(),
                 start=_whole_path(self.start_from.strip()),
                 seed=self.seed,
-                options=options | json_object("other options", self.more),
+                options=self.training_options(),
             ),
             replay=str(data_path(replay)) if replay else None,
             replay_ratio=self.replay_ratio,
             refit_shift=self.refit_shift,
         )
+
+    def training_options(self) -> dict[str, Any]:
+        """What differs from `FINE_TUNING`.
+
+        Raises:
+            ParameterError: what was typed is no value of its field.
+        """
+        return {
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "seed": self.seed,
+            **self.more.values(),
+        }
 
     def start(self) -> None:
         """Submit a fine-tuning.

@@ -9,8 +9,11 @@ import ipywidgets as ipw
 from gnndesign.plots.teaching import error_text
 from gnndesign.potentials.catalog import list_potentials
 from gnndesign.training.evaluation import Errors
+from gnndesign.training.fine_tune import FINE_TUNING
+from gnndesign.training.plan import training_of
 from gnndesign_widgets.controls import Message, RunBar, button, field, heading, table
 from gnndesign_widgets.fine_tune import FineTuneModel
+from gnndesign_widgets.options import OptionsForm, folded
 from gnndesign_widgets.trained import trained_potentials
 
 _ROWS = {
@@ -92,14 +95,16 @@ class FineTunePanel(ipw.VBox):
     def _training_fields(self) -> list[ipw.Widget]:
         model, whole = self._model, ipw.BoundedIntText
         rate = ipw.FloatText(description="Learning rate", step=1e-4)
-        more = ipw.Textarea(description="More (JSON)", rows=2, continuous_update=False)
+        self.more = OptionsForm(
+            model.more, lambda: training_of(model.training_options(), FINE_TUNING)
+        )
         return [
             field(model, "epochs", whole(min=1, max=10**6, description="Epochs")),
             field(
                 model, "batch_size", whole(min=1, max=4096, description="Batch size")
             ),
             field(model, "learning_rate", rate),
-            field(model, "more", more),
+            folded("More", self.more),
         ]
 
     def _use(self) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from gnndesign.potentials.architectures import ARCHITECTURES
+from gnndesign.properties.fields import Field, fields_of
 from gnndesign.training.plan import BY_LEAST_SQUARES
+
+_FROM_THE_DATA = ("elements", "atomic_numbers")
 
 
 def starts() -> list[tuple[str, str]]:
@@ -18,13 +21,19 @@ def starts() -> list[tuple[str, str]]:
     ]
 
 
-def default_shape(architecture: str) -> dict[str, Any]:
-    """What can be chosen of an architecture, beside its cutoff, as JSON holds it."""
+def shape_fields(architecture: str) -> tuple[Field, ...]:
+    """What can be chosen of an architecture beside its cutoff."""
+    own = fields_of(ARCHITECTURES[architecture].chosen_class)
+    return tuple(f for f in own if f.name not in (*_FROM_THE_DATA, "cutoff"))
+
+
+def check_shape(architecture: str, options: Mapping[str, Any]) -> None:
+    """Refuse what no network of an architecture has.
+
+    Raises:
+        ParameterError: says what.
+    """
     kind = ARCHITECTURES[architecture]
-    signature = inspect.signature(kind.shape_maker)
-    return {
-        name: parameter.default
-        for name, parameter in signature.parameters.items()
-        if name not in ("elements", "cutoff", "atomic_numbers")
-        and isinstance(parameter.default, bool | int | float | str | tuple)
-    }
+    known = {field.name for field in fields_of(kind.chosen_class)}
+    any_data = {name: (1,) for name in _FROM_THE_DATA if name in known}
+    kind.shape(any_data.pop("elements"), {**any_data, **options})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -24,7 +23,10 @@ from gnndesign.jobs.pareto import pareto_parameters
 from gnndesign.jobs.spec import JobKind, JobSpec
 from gnndesign.plots.pareto import pareto_front
 from gnndesign.plots.training import label_distributions
+from gnndesign.properties.fields import fields_of
 from gnndesign.training.evaluation import Parity
+from gnndesign.training.loss import Loss
+from gnndesign.training.options import Training
 from gnndesign.training.pareto_results import ParetoResult
 from gnndesign.training.pareto_space import ParetoSpace
 from gnndesign.training.plan import TrainingPlan
@@ -33,8 +35,8 @@ from gnndesign_widgets.background import Background, Done
 from gnndesign_widgets.dataset_look import DatasetLook, data_path, look_at
 from gnndesign_widgets.figures import Build, Figures
 from gnndesign_widgets.jobs import JobModel
-from gnndesign_widgets.json_text import json_object
-from gnndesign_widgets.network_shape import default_shape
+from gnndesign_widgets.network_shape import shape_fields
+from gnndesign_widgets.options import OptionsModel, other_fields
 from gnndesign_widgets.potential import PotentialModel
 from gnndesign_widgets.training_reports import (
     CURVES,
@@ -43,8 +45,13 @@ from gnndesign_widgets.training_reports import (
     use_trained,
 )
 
-KINDS = {"Squares (MSE)": "mse", "Absolute values (MAE)": "mae", "Huber": "huber"}
 SPLITS = {"Structures": "structure", "Whole groups": "group"}
+
+_OWN = (
+    *("epochs", "batch_size", "learning_rate", "patience", "seed", "loss"),
+    *("augment_rotations", "symmetry_penalty"),
+)
+"""Options of `Training` that the model has itself."""
 
 LABELS, FRONT = "Data", "Pareto front"
 
@@ -58,13 +65,12 @@ class TrainingModel(HasTraits):
         split_by: a value of `SPLITS`.
         architecture: of the network.
         cutoff: Å, of the network.
-        shape: of the network, JSON.
+        shape: of the network; offers what there is to choose of `architecture`.
         epochs, batch_size, learning_rate, augment_rotations, symmetry_penalty, seed: of
             `Training`.
         patience: epochs without a better validation; 0 to go on.
-        energy, forces, stress: weights in the loss.
-        kind: of the loss, a value of `KINDS`.
-        more: other options of `Training`, JSON.
+        loss: what is made small, see `Loss`.
+        more: other options of `Training`.
         job: the job that is followed.
         history: its reports so far.
         parity: found and wanted values of its best epoch; None before the first.
@@ -82,19 +88,13 @@ class TrainingModel(HasTraits):
     split_by = Enum(list(SPLITS.values()), default_value="structure")
     architecture = Unicode("invariant")
     cutoff = Float(5.0)
-    shape = Unicode("")
     epochs = Int(100)
     batch_size = Int(4)
     learning_rate = Float(2e-3)
-    energy = Float(0.1)
-    forces = Float(1.0)
-    stress = Float(0.1)
-    kind = Enum(list(KINDS.values()), default_value="mse")
     augment_rotations = Bool(default_value=False)
     symmetry_penalty = Float(0.0)
     patience = Int(0)
     seed = Int(0)
-    more = Unicode("{}")
     history: tuple[EpochReport, ...] = Tuple()  # pyright: ignore[reportAssignmentType]
     parity: Parity | None = Instance(Parity, allow_none=True)  # pyright: ignore[reportAssignmentType]
     look: DatasetLook | None = Instance(DatasetLook, allow_none=True)  # pyright: ignore[reportAssignmentType]
@@ -108,21 +108,45 @@ class TrainingModel(HasTraits):
         self._potential = potential
         self._background = Background()
         self._reader = ReportsReader()
+        self.shape = OptionsModel(shape_fields(self.architecture))
+        self.loss = OptionsModel(fields_of(Loss))
+        self.more = OptionsModel(other_fields(Training, _OWN))
         self.figures = Figures(title="Training")
         self.job = JobModel(JobKind.TRAIN)
         self.job.observe(self._read, ["revision", "job_id"])
         self.pareto_job = JobModel(JobKind.PARETO)
         self.pareto_job.observe(self._read_pareto, ["revision", "job_id"])
-        self._fill_in_shape()
 
     def plan(self) -> TrainingPlan:
         """What would be trained now.
 
         Raises:
-            ParameterError: something is missing, no JSON, or out of range.
+            ParameterError: something is missing, or out of range.
             StructureError: the data cannot be read.
         """
-        options: dict[str, Any] = {
+        return TrainingPlan(
+            **self.data_options(),
+            architecture=self.architecture,
+            shape=self.shape_options(),
+            seed=self.seed,
+            options=self.training_options(),
+        )
+
+    def shape_options(self) -> dict[str, Any]:
+        """What is chosen of the network.
+
+        Raises:
+            ParameterError: what was typed is no value of its field.
+        """
+        return self.shape.values() | {"cutoff": self.cutoff}
+
+    def training_options(self) -> dict[str, Any]:
+        """What differs from `Training()`.
+
+        Raises:
+            ParameterError: what was typed is no value of its field.
+        """
+        return {
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate,
@@ -130,20 +154,9 @@ class TrainingModel(HasTraits):
             "symmetry_penalty": self.symmetry_penalty,
             "patience": self.patience or None,
             "seed": self.seed,
-            "loss": {
-                "energy": self.energy,
-                "forces": self.forces,
-                "stress": self.stress,
-                "kind": self.kind,
-            },
+            "loss": self.loss.values(),
+            **self.more.values(),
         }
-        return TrainingPlan(
-            **self.data_options(),
-            architecture=self.architecture,
-            shape=json_object("shape", self.shape) | {"cutoff": self.cutoff},
-            seed=self.seed,
-            options=options | json_object("other options", self.more),
-        )
 
     def data_options(self) -> dict[str, Any]:
         """What a plan says of the data.
@@ -235,8 +248,8 @@ class TrainingModel(HasTraits):
         return best_of(self.history)
 
     @observe("architecture")
-    def _fill_in_shape(self, _change: object = None) -> None:
-        self.shape = json.dumps(default_shape(self.architecture))
+    def _offer_shape(self, _change: object) -> None:
+        self.shape.offer(shape_fields(self.architecture))
 
     def _have_looked(self, look: DatasetLook | None, said: str) -> None:
         self.look = look

@@ -6,9 +6,12 @@ import math
 
 import ipywidgets as ipw
 
+from gnndesign.training.options import Training
+from gnndesign.training.plan import training_of
 from gnndesign_widgets.controls import Message, RunBar, button, field, heading, table
-from gnndesign_widgets.network_shape import starts
-from gnndesign_widgets.training import KINDS, TrainingModel
+from gnndesign_widgets.network_shape import check_shape, starts
+from gnndesign_widgets.options import OptionsForm, folded
+from gnndesign_widgets.training import TrainingModel
 
 
 class TrainingPanel(ipw.VBox):
@@ -55,17 +58,18 @@ class TrainingPanel(ipw.VBox):
             "cutoff",
             ipw.BoundedFloatText(min=0.5, max=20, step=0.5, description="Cutoff (Å)"),
         )
-        self.shape = field(
-            model,
-            "shape",
-            ipw.Textarea(description="Shape (JSON)", rows=3, continuous_update=False),
+        self.shape = OptionsForm(
+            model.shape, lambda: check_shape(model.architecture, model.shape_options())
         )
-        return [self.architecture, self.cutoff, self.shape]
+        return [self.architecture, self.cutoff, folded("Shape", self.shape)]
 
     def _training_fields(self) -> list[ipw.Widget]:
         model = self._model
         whole, number = ipw.BoundedIntText, ipw.BoundedFloatText
-        weights = {"energy": "energy", "forces": "forces", "stress": "stress"}
+        self.loss, self.more = (
+            OptionsForm(part, lambda: training_of(model.training_options(), Training()))
+            for part in (model.loss, model.more)
+        )
         return [
             field(model, "epochs", whole(min=1, max=10**6, description="Epochs")),
             field(
@@ -76,15 +80,6 @@ class TrainingPanel(ipw.VBox):
                 "learning_rate",
                 ipw.FloatText(description="Learning rate", step=1e-3),
             ),
-            *(
-                field(
-                    model,
-                    name,
-                    number(min=0, max=1e6, step=0.1, description=f"Weight of {word}"),
-                )
-                for name, word in weights.items()
-            ),
-            field(model, "kind", ipw.Dropdown(options=KINDS, description="Loss of")),
             field(
                 model,
                 "patience",
@@ -100,13 +95,8 @@ class TrainingPanel(ipw.VBox):
                 "symmetry_penalty",
                 number(min=0, max=1e6, step=0.1, description="Symmetry penalty"),
             ),
-            field(
-                model,
-                "more",
-                ipw.Textarea(
-                    description="More (JSON)", rows=2, continuous_update=False
-                ),
-            ),
+            folded("Loss", self.loss),
+            folded("More", self.more),
         ]
 
     def _pareto_section(self) -> ipw.Accordion:

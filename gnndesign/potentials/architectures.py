@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -32,8 +32,8 @@ class Architecture:
         network: name of the class of the network there, built from that shape.
         potential: name of the class of the potential there; None for
             `TrainablePotential`.
-        shaped: name of a function there that makes a shape from elements and a few
-            numbers; None for the class of its shape.
+        chosen: name of a class there of the few numbers that a person chooses, whose
+            `parameters` are the shape; None for the class of its shape.
     """
 
     title: str
@@ -42,7 +42,7 @@ class Architecture:
     parameters: str
     network: str
     potential: str | None = None
-    shaped: str | None = None
+    chosen: str | None = None
 
     def _home(self, name: str) -> Any:
         return getattr(import_module(f"gnndesign.potentials.{self.module}"), name)
@@ -53,9 +53,9 @@ class Architecture:
         return self._home(self.parameters)
 
     @property
-    def shape_maker(self) -> Callable[..., Any]:
-        """What makes a shape of `elements` and of keywords with defaults."""
-        return self._home(self.shaped or self.parameters)
+    def chosen_class(self) -> type[Any]:
+        """The frozen dataclass of what a person chooses of it."""
+        return self._home(self.chosen or self.parameters)
 
     def shape(self, elements: tuple[int, ...], options: dict[str, Any]) -> Any:
         """A shape.
@@ -64,11 +64,12 @@ class Architecture:
             ParameterError: an option that it does not have, or out of range.
         """
         try:
-            return self.shape_maker(elements=elements, **options)
+            shape = self.chosen_class(elements=elements, **options)
         except TypeError as error:
             raise ParameterError(
                 f"{self.title} cannot be made with {', '.join(options)}: {error}."
             ) from error
+        return shape.parameters if self.chosen else shape
 
     def build(self, shape: Any) -> nn.Module:
         """A network of a shape, with random weights."""
@@ -125,7 +126,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         parameters="EquivariantParameters",
         network="EquivariantNetwork",
         potential="EquivariantPotential",
-        shaped="equivariant_shape",
+        chosen="EquivariantShape",
     ),
     "unconstrained": Architecture(
         title="Unconstrained message passing",

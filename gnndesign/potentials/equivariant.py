@@ -41,7 +41,7 @@ from gnndesign.potentials.algebra import (
 from gnndesign.potentials.base import Card
 from gnndesign.potentials.equivariant_parameters import (
     EquivariantParameters,
-    equivariant_shape,
+    EquivariantShape,
 )
 from gnndesign.potentials.fused import FusedPotential
 from gnndesign.potentials.irreps import (
@@ -61,7 +61,7 @@ __all__ = [
     "EquivariantNetwork",
     "EquivariantParameters",
     "EquivariantPotential",
-    "equivariant_shape",
+    "EquivariantShape",
 ]
 
 

@@ -98,21 +98,11 @@ class EquivariantParameters:
         return [Irrep(l, sign**l) for l in range(self.lmax + 1)]
 
 
-def equivariant_shape(
-    elements: tuple[int, ...],
-    *,
-    cutoff: float = 5.0,
-    channels: int = 32,
-    lmax: int = 2,
-    n_interactions: int = 3,
-    parity: bool = True,
-    n_radial: int = 8,
-    radial_hidden: tuple[int, ...] = (64, 64),
-    self_connection: Literal["linear", "species"] = "species",
-) -> EquivariantParameters:
-    """A shape of few numbers.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EquivariantShape:
+    """An equivariant network of few numbers.
 
-    Args:
+    Attributes:
         elements: atomic numbers.
         cutoff: Å.
         channels: of each l of the hidden features, which have the parity (-1)^l alone
@@ -122,26 +112,43 @@ def equivariant_shape(
         parity: whether the energy of a mirror image is the same.
         n_radial: number of Bessel functions.
         radial_hidden: widths of the radial network.
-        self_connection: see `EquivariantParameters`.
-
-    Raises:
-        ParameterError: no network has such a shape.
+        self_connection: whether an atom's own features are mixed by one matrix
+            ("linear") or by one for each species ("species").
     """
-    sign = [("o" if parity and l % 2 else "e") for l in range(lmax + 1)]
-    hidden = "+".join(f"{channels}x{l}{sign[l]}" for l in range(lmax + 1))
-    middle = (hidden,) * (n_interactions - 1)
-    return EquivariantParameters(
-        elements=elements,
-        cutoff=cutoff,
-        hidden=(f"{channels}x0e", *middle, f"{channels}x0e"),
-        lmax=lmax,
-        parity=parity,
-        n_radial=n_radial,
-        radial_hidden=tuple(radial_hidden),
-        readout_hidden=max(channels // 2, 1),
-        envelope=PolynomialEnvelope(p=6),
-        self_connection=self_connection,
-    )
+
+    elements: tuple[int, ...]
+    cutoff: float = 5.0
+    channels: int = 32
+    lmax: int = 2
+    n_interactions: int = 3
+    parity: bool = True
+    n_radial: int = 8
+    radial_hidden: tuple[int, ...] = (64, 64)
+    self_connection: Literal["linear", "species"] = "species"
+
+    @property
+    def parameters(self) -> EquivariantParameters:
+        """All that there is to say of it.
+
+        Raises:
+            ParameterError: no network has such a shape.
+        """
+        orders = range(self.lmax + 1)
+        sign = [("o" if self.parity and l % 2 else "e") for l in orders]
+        hidden = "+".join(f"{self.channels}x{l}{sign[l]}" for l in orders)
+        ends = f"{self.channels}x0e"
+        return EquivariantParameters(
+            elements=self.elements,
+            cutoff=self.cutoff,
+            hidden=(ends, *(hidden,) * (self.n_interactions - 1), ends),
+            lmax=self.lmax,
+            parity=self.parity,
+            n_radial=self.n_radial,
+            radial_hidden=tuple(self.radial_hidden),
+            readout_hidden=max(self.channels // 2, 1),
+            envelope=PolynomialEnvelope(p=6),
+            self_connection=self.self_connection,
+        )
 
 
 def _require(kept: bool, wanted: str) -> None:  # noqa: FBT001 - reads as a sentence

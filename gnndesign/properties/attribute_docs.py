@@ -1,4 +1,4 @@
-"""What the docstring of a class says of its attributes, for forms."""
+"""What the docstrings of a class say of its attributes, for forms."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ import re
 
 
 def attribute_docs(parameters: type) -> dict[str, str]:
-    """What the docstring of a class says of each of its attributes.
+    """What the docstrings of a class and its bases say of each of its attributes.
 
     Reads the section "Attributes:", one "name: text" a line, whose text may go on in
     lines indented further; "one, other: text" is of both.
     """
-    lines = inspect.cleandoc(parameters.__doc__ or "").splitlines()
+    found: dict[str, str] = {}
+    for each in reversed(parameters.__mro__):
+        found |= _of_docstring(vars(each).get("__doc__") or "")
+    return found
+
+
+def _of_docstring(docstring: str) -> dict[str, str]:
+    lines = inspect.cleandoc(docstring).splitlines()
     if "Attributes:" not in lines:
         return {}
     found: dict[str, str] = {}

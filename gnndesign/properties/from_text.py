@@ -130,6 +130,27 @@ def _typed(own: tuple[Field, ...], texts: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
+def options_from_text(own: Sequence[Field], texts: Mapping[str, str]) -> dict[str, Any]:
+    """What was typed, as JSON has options: a group is a dict of what is not its default.
+
+    Args:
+        own: fields without groups that may be None.
+        texts: by the name of a field.
+
+    Raises:
+        ParameterError: what was typed is not of its kind.
+    """
+    options: dict[str, Any] = {}
+    for each in own:
+        name = each.name.rpartition(".")[2]
+        if each.group is not None:
+            inner = options_from_text(each.fields, texts)
+            options |= {name: inner} if inner else {}
+        elif each.name in texts:
+            options[name] = each.parse(texts[each.name])
+    return options
+
+
 def _is_touched(group: Field, texts: Mapping[str, str]) -> bool:
     return any(
         name == group.name or name.startswith(f"{group.name}.") for name in texts

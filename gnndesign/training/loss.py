@@ -11,6 +11,7 @@ as large as that of the forces, small data sets are learned by heart.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -51,7 +52,7 @@ class Loss:
     energy: Weight = 0.1
     forces: Weight = 1.0
     stress: Weight = 0.1
-    kind: str = "mse"
+    kind: Literal["mse", "mae", "huber"] = "mse"
     huber_delta: float = 1.0
 
     def __post_init__(self) -> None:

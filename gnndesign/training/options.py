@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 from gnndesign.errors import ParameterError
 from gnndesign.training.loss import Loss
@@ -44,10 +45,10 @@ class Training:
     epochs: int = 200
     batch_size: int = 4
     learning_rate: float = 2e-3
-    optimizer: str = "adam"
+    optimizer: Literal["adam", "adamw"] = "adam"
     weight_decay: float = 0.0
     warmup_epochs: float = 1.0
-    decay: str = "cosine"
+    decay: Literal["cosine", "exponential", "none"] = "cosine"
     final_learning_rate: float = 0.01
     ema: float = 0.99
     gradient_clip: float | None = 10.0
@@ -58,7 +59,7 @@ class Training:
     penalty_steps: int = 3
     frozen: tuple[str, ...] = ()
     seed: int = 0
-    dtype: str = "float32"
+    dtype: Literal["float32", "float64"] = "float32"
     calibrate: bool = True
 
     def __post_init__(self) -> None:

@@ -73,11 +73,10 @@ def train_for_a_while(desk: Bench) -> None:
 
 def choose_a_small_network(desk: Bench) -> None:
     desk.choose("Architecture", "Behler-Parrinello network")
-    shape = desk.output.locator("textarea:visible").first
+    desk.unfold("Shape")
     # What is offered first comes from the kernel, and must not come later.
-    expect(shape).to_have_value(re.compile("n_angular"))
-    shape.fill('{"hidden": [8]}')
-    shape.blur()
+    expect(desk.field("N angular shifted")).to_have_value("6")
+    desk.fill("Hidden", "8")
 
 
 def use_it_to_relax(desk: Bench) -> None:
@@ -134,9 +133,10 @@ def test_a_fast_student_is_distilled_and_used(
     for label in ("Rounds at most", "Epochs, first round", "Epochs, later rounds"):
         desk.fill(label, "2")
     desk.fill("Last run (ps)", "0.1")
-    more = desk.output.locator("textarea:visible").last
-    more.fill('{"n_fresh": 2, "n_candidates": 4, "timings": 1}')
-    more.blur()
+    desk.unfold("More")
+    desk.fill("N fresh", "2")
+    desk.fill("N candidates", "4")
+    desk.fill("Timings", "1")
     desk.press("Run")
     desk.expect_state(r"^finished", within_s=240)
     table = desk.output.locator("table:visible", has_text="own dynamics")

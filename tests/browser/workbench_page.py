@@ -37,6 +37,11 @@ class Bench:
     def choose(self, label: str, option: str) -> None:
         self.field(label).select_option(option)
 
+    def unfold(self, title: str) -> None:
+        """Open a closed section."""
+        sections = self.output.get_by_text(title, exact=True)
+        sections.locator("visible=true").click()
+
     def tick(self, label: str, *, first: bool = False) -> None:
         boxes = self.output.locator("label:visible", has_text=label)
         (boxes.first if first else boxes).locator("input").check()

@@ -1,7 +1,6 @@
 """Fine-tuning and distillation in the workbench: run, watched, used, found again."""
 
 import html
-import json
 
 import ase.build
 import ase.io
@@ -15,6 +14,7 @@ from gnndesign.potentials.architectures import new_potential
 from gnndesign.potentials.catalog import load_potential
 from gnndesign.potentials.files import save_potential
 from gnndesign.properties.catalog import PROPERTIES, property_class
+from gnndesign.training.fine_tune import FINE_TUNING
 from gnndesign_widgets.app import Workbench
 from gnndesign_widgets.distill import ROUNDS, DistillModel, students
 from gnndesign_widgets.distill_panel import DistillPanel
@@ -28,18 +28,20 @@ from gnndesign_widgets.training import TrainingModel
 from gnndesign_widgets.training_reports import CURVES, PARITY
 
 STUDENT = {
-    "n_centered": 1,
-    "n_shifted": 6,
-    "n_angular_centered": 0,
-    "n_angular_shifted": 2,
-    "innermost": 2.5,
-    "hidden": [8],
+    "n_centered": "1",
+    "n_shifted": "6",
+    "n_angular_centered": "0",
+    "n_angular_shifted": "2",
+    "innermost": "2.5",
+    "hidden": "8",
 }
 SHORT = {
-    "sampling": {"timestep_fs": 5.0, "equilibration_steps": 4, "steps_between": 4},
-    "n_candidates": 4,
-    "n_fresh": 2,
-    "timings": 1,
+    "sampling.timestep_fs": "5",
+    "sampling.equilibration_steps": "4",
+    "sampling.steps_between": "4",
+    "n_candidates": "4",
+    "n_fresh": "2",
+    "timings": "1",
 }
 
 
@@ -64,12 +66,12 @@ def tuning(files, potential=None):
 
 def distilling(desk, potential):
     model = DistillModel(desk, potential)
-    model.shape, model.cutoff = json.dumps(STUDENT), 6.0
+    model.shape.texts, model.cutoff = STUDENT, 6.0
     model.temperature_K, model.temperatures_K = 40.0, "20, 60"
     model.n_dynamics = model.n_deformed = 6
     model.n_added, model.rounds, model.force_error = 4, 2, 1e-3
     model.epochs, model.more_epochs, model.stability_ps = 2, 1, 0.0
-    model.more = json.dumps(SHORT)
+    model.more.texts = SHORT
     return model
 
 
@@ -80,7 +82,8 @@ def shown(panel, name):
 def test_what_is_set_is_what_is_fine_tuned(files):
     model = tuning(files)
     model.replay, model.refit_shift, model.seed = model.training.data, False, 5
-    model.learning_rate, model.more = 1e-4, '{"frozen": ["embedding"]}'
+    model.learning_rate = 1e-4
+    model.more.texts = {"frozen": "embedding", "loss.kind": "mae"}
     model.training.split_by = "group"
     plan = model.plan()
     assert (plan.start, plan.replay) == (model.start_from, model.training.data)
@@ -89,6 +92,9 @@ def test_what_is_set_is_what_is_fine_tuned(files):
     training = plan.plan.training
     assert (training.learning_rate, training.frozen) == (1e-4, ("embedding",))
     assert (training.seed, plan.plan.seed) == (5, 5)
+    assert training.loss.kind == "mae"
+    # What is not typed is as for a fine-tuning, and shown so.
+    assert FineTunePanel(model).more.form.inputs["ema"].value == str(FINE_TUNING.ema)
 
 
 def test_a_file_beside_the_notebook_is_known_to_a_worker_elsewhere(files, monkeypatch):
@@ -107,7 +113,6 @@ def test_what_cannot_be_fine_tuned_is_refused_with_the_reason(files):
     for trait, value, words in (
         ("start_from", "nobody", "Wanted one of"),
         ("replay", "nowhere.xyz", "nowhere.xyz is not there"),
-        ("more", "[1]", "JSON object"),
         ("replay_ratio", -1.0, "replay_ratio >= 0"),
         ("learning_rate", -1.0, "learning_rate"),
     ):
@@ -164,7 +169,10 @@ def test_what_is_set_is_what_is_distilled(desk, argon_potential):
         model.plan()
     model.temperatures_K = "20, 60.5,"
     plan = model.plan()
-    found = plan.distillation
+    assert DistillPanel(model).more.form.inputs["training.ema"].value == "0.99"
+    model.more.set_text("training.ema", "0.5")
+    found = model.plan().distillation
+    assert found.training.ema == 0.5
     assert found.temperatures_K == (20.0, 60.5)
     assert (found.temperature_K, found.force_error_meV_per_A) == (40.0, 1e-3)
     assert (found.rounds, found.n_members, found.seed) == (2, 3, 9)
@@ -190,11 +198,7 @@ def test_what_cannot_be_distilled_is_refused_with_the_reason(desk, argon_potenti
     )
     desk.edit("repeated", lambda atoms: atoms.repeat(2))
     assert shown(panel, "teacher").endswith("dynamics of argon, repeated.</div>")
-    for trait, value, words in (
-        ("shape", '{"hiden": [8]}', "hiden"),
-        ("n_members", 1, "two or more members"),
-        ("more", '{"round": 1}', "no such option"),
-    ):
+    for trait, value, words in (("n_members", 1, "two or more members"),):
         before = getattr(model, trait)
         setattr(model, trait, value)
         panel.bar.run.click()

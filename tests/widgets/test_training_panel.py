@@ -1,7 +1,6 @@
 """The training panel: from a file of labels to a potential that the next job takes."""
 
 import html
-import json
 
 import ase.io
 import numpy as np
@@ -11,17 +10,20 @@ from training.conftest import argon_frames
 from gnndesign.errors import JobError, ParameterError
 from gnndesign.jobs.spec import JobKind
 from gnndesign.jobs.training import trained_file
-from gnndesign.potentials.architectures import ARCHITECTURES, architecture
+from gnndesign.potentials.architectures import ARCHITECTURES
 from gnndesign.potentials.catalog import load_potential
+from gnndesign.training.loss import Loss
+from gnndesign.training.options import Training
+from gnndesign.training.plan import training_of
 from gnndesign_widgets.data_section import DataSection
 from gnndesign_widgets.jobs import JobModel
-from gnndesign_widgets.network_shape import default_shape, starts
+from gnndesign_widgets.network_shape import check_shape, starts
 from gnndesign_widgets.potential import PotentialModel, PotentialPanel
 from gnndesign_widgets.training import FRONT, LABELS, TrainingModel
 from gnndesign_widgets.training_panel import TrainingPanel
 from gnndesign_widgets.training_reports import CURVES, PARITY
 
-SMALL = json.dumps({"n_channels": 8, "n_rounds": 1})
+SMALL = {"n_channels": "8", "n_rounds": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -38,34 +40,75 @@ def data_file(tmp_path_factory):
 def small(model, data_file):
     model.data = str(data_file)
     model.architecture = "invariant"
-    model.shape, model.cutoff = SMALL, 6.0
+    model.shape.texts, model.cutoff = SMALL, 6.0
     model.epochs, model.validation_share = 3, 0.3
     return model
 
 
 def shown(part, name):
-    return html.unescape(getattr(part, name).value)
+    found = getattr(part, name)
+    return html.unescape(getattr(found, "value", found))
 
 
 @pytest.mark.parametrize("name", [name for _, name in starts()])
 def test_the_shape_that_is_offered_first_is_one_of_that_architecture(name):
     model = TrainingModel(PotentialModel())
     model.architecture = name
-    options = json.loads(model.shape)
-    assert options
-    if name == "naive":
-        options["atomic_numbers"] = [1, 8]
-    shape = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-    architecture(name).shape((1, 8), {"cutoff": 4.0, **shape})
+    assert model.shape.fields
+    assert all(each.doc for each in model.shape.fields)
+    assert model.shape_options() == {"cutoff": 5.0}
+    check_shape(name, model.shape_options())
     assert dict(starts())[ARCHITECTURES[name].title] == name
+
+
+def test_the_fields_are_those_of_the_architecture():
+    model = TrainingModel(PotentialModel())
+    panel = TrainingPanel(model)
+    assert set(panel.shape.form.inputs) == {"n_rounds", "n_channels", "n_radial"}
+    panel.shape.form.inputs["n_channels"].value = "8"
+    assert model.shape_options() == {"n_channels": 8, "cutoff": 5.0}
+    model.architecture = "equivariant"
+    assert model.shape_options() == {"cutoff": 5.0}
+    inputs = panel.shape.form.inputs
+    inputs["radial_hidden"].value = "16, 16"
+    inputs["parity"].value = False
+    inputs["self_connection"].value = "linear"
+    assert model.shape_options() == {
+        "cutoff": 5.0,
+        "radial_hidden": (16, 16),
+        "parity": False,
+        "self_connection": "linear",
+    }
+    inputs["lmax"].value = "two"
+    assert "Wanted lmax as a whole number" in shown(
+        panel.shape.form.refusals["lmax"], "value"
+    )
+    inputs["lmax"].value = "99"
+    assert "lmax of 0 to" in shown(panel.shape.form, "_message")
+    inputs["lmax"].value = "1"
+    assert panel.shape.form._message.value == ""
+    assert model.shape_options()["lmax"] == 1
+
+
+def test_weights_of_the_loss_may_change_while_it_learns():
+    model = TrainingModel(PotentialModel())
+    panel = TrainingPanel(model)
+    panel.loss.form.inputs["energy"].value = "0.01, 1"
+    panel.loss.form.inputs["kind"].value = "huber"
+    panel.more.form.inputs["gradient_clip"].value = "none"
+    training = training_of(model.training_options(), Training())
+    assert training.loss == Loss(energy=(0.01, 1), kind="huber")
+    assert training.gradient_clip is None
+    panel.loss.form.inputs["energy"].value = "-1"
+    assert "weight of energy as a number >= 0" in shown(panel.loss.form, "_message")
 
 
 def test_what_is_set_is_what_is_trained(data_file):
     model = small(TrainingModel(PotentialModel()), data_file)
-    model.energy, model.stress, model.kind = 3.0, 0.0, "huber"
+    model.loss.texts = {"energy": "3", "stress": "0", "kind": "huber"}
     model.augment_rotations, model.symmetry_penalty = True, 0.5
     model.patience, model.split_by = 4, "group"
-    model.more = '{"decay": "none", "ema": 0.5}'
+    model.more.texts = {"decay": "none", "ema": "0.5"}
     plan = model.plan()
     assert plan.shape == {"n_channels": 8, "n_rounds": 1, "cutoff": 6.0}
     training = plan.training
@@ -84,9 +127,6 @@ def test_what_cannot_be_trained_is_refused_with_the_reason(data_file):
     panel = TrainingPanel(model)
     for trait, value, words in (
         ("data", "nowhere.xyz", "nowhere.xyz is not there"),
-        ("shape", "{n_channels: 8}", "shape as JSON"),
-        ("shape", "[8]", "JSON object"),
-        ("more", '{"speed": 9}', "no such option"),
         ("learning_rate", -1.0, "learning_rate"),
     ):
         before = getattr(model, trait)
@@ -96,6 +136,15 @@ def test_what_cannot_be_trained_is_refused_with_the_reason(data_file):
         with pytest.raises(ParameterError):
             model.plan()
         setattr(model, trait, before)
+    for options, name, text, words in (
+        (model.shape, "n_channels", "many", "n_channels as a whole number"),
+        (model.more, "ema", "2", "0 <= ema < 1"),
+    ):
+        before = options.texts
+        options.set_text(name, text)
+        panel.bar.run.click()
+        assert words in shown(panel.bar, "message")
+        options.texts = before
     assert model.job.job_id == ""
     with pytest.raises(JobError, match="no trained potential"):
         model.use_potential()
@@ -211,8 +260,6 @@ def test_a_file_that_is_no_potential_is_refused_and_the_old_one_stays(tmp_path):
     panel.file.value = str(tmp_path / "none.safetensors")
     assert "none.safetensors" in shown(panel, "message")
     assert model.name == panel.name.value == "sevennet-0"
-    with pytest.raises(KeyError):
-        default_shape("nothing")
 
 
 @pytest.mark.usefixtures("home")
