@@ -25,7 +25,7 @@ from gnndesign_widgets.options import OptionsModel, other_fields
 from gnndesign_widgets.potential import PotentialModel
 from gnndesign_widgets.trained import potential_label
 from gnndesign_widgets.training import TrainingModel
-from gnndesign_widgets.training_reports import ReportsReader, best_of, use_trained
+from gnndesign_widgets.training_reports import ReportsReader, use_trained
 
 ERRORS = "Before and after"
 
@@ -134,9 +134,7 @@ class FineTuneModel(HasTraits):
             CheckpointError: its file is damaged.
         """
         every = "one comes with the first epoch"
-        said = use_trained(self.job.store, self._potential, every)
-        best = best_of(self.history)
-        return said if best is None else f"{said[:-1]} of epoch {best.epoch}."
+        return use_trained(self.job.store, self._potential, every, self.history)
 
     def _read(self, _change: object = None) -> None:
         store = self.job.store

@@ -238,9 +238,7 @@ class TrainingModel(HasTraits):
             CheckpointError: its file is damaged.
         """
         every = "one comes every epoch"
-        said = use_trained(self.job.store, self._potential, every)
-        best = self.best
-        return said if best is None else f"{said[:-1]} of epoch {best.epoch}."
+        return use_trained(self.job.store, self._potential, every, self.history)
 
     @property
     def best(self) -> EpochReport | None:

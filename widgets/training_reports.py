@@ -56,13 +56,19 @@ def best_of(history: tuple[EpochReport, ...]) -> EpochReport | None:
     return next((report for report in reversed(history) if report.is_best), None)
 
 
-def use_trained(store: JobStore | None, potential: PotentialModel, when: str) -> str:
+def use_trained(
+    store: JobStore | None,
+    potential: PotentialModel,
+    when: str,
+    history: tuple[EpochReport, ...] = (),
+) -> str:
     """Make the potential that a job has left that of the next job.
 
     Args:
         store: of the job; None without one.
         potential: takes it.
         when: how often one comes, such as "one comes every epoch".
+        history: of the job, to say of which epoch it is.
 
     Raises:
         JobError: there is none yet.
@@ -70,4 +76,5 @@ def use_trained(store: JobStore | None, potential: PotentialModel, when: str) ->
     """
     if store is None or not trained_file(store).is_file():
         raise JobError(f"There is no trained potential yet; {when}.")
-    return potential.use(str(trained_file(store)))
+    said, best = potential.use(str(trained_file(store))), best_of(history)
+    return said if best is None else f"{said[:-1]}, of epoch {best.epoch}."

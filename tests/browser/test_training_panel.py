@@ -42,6 +42,7 @@ def test_a_training_is_looked_at_run_used_and_found_again(
     desk.turn_to("Train")
     desk.expect_state(r"^stopped", within_s=20)
     see_axis(desk, "wanted (eV/atom)")
+    fine_tune_it(desk)
 
 
 def look_at_the_data(desk: Bench) -> None:
@@ -81,7 +82,7 @@ def choose_a_small_network(desk: Bench) -> None:
 
 def use_it_to_relax(desk: Bench) -> None:
     desk.press("Use this potential")
-    words = re.compile("The next job takes Behler-Parrinello network of epoch")
+    words = re.compile("The next job takes Behler-Parrinello network, of epoch")
     expect(desk.output.get_by_text(words)).to_be_visible(timeout=20 * SECOND)
     desk.turn_to("Potential")
     card = desk.output.locator("table:visible", has_text="Level of theory")
@@ -89,6 +90,27 @@ def use_it_to_relax(desk: Bench) -> None:
     desk.turn_to("Relax")
     desk.press("Run")
     desk.expect_state(r"^finished", within_s=60)
+
+
+def fine_tune_it(desk: Bench) -> None:
+    desk.fill("File", DATA.name)
+    desk.choose("Learn from", "Data: fine-tune a trained potential")
+    offered = desk.field("Fine-tune").evaluate(
+        "e => [...e.list.options].map(o => o.value)"
+    )
+    (trained,) = [name for name in offered if name.endswith(".safetensors")]
+    desk.fill("Fine-tune", trained)
+    desk.fill("Epochs", "2")
+    desk.press("Run")
+    desk.expect_state(r"^finished", within_s=120)
+    table = desk.output.locator("table:visible", has_text="Replay, after")
+    expect(table).to_contain_text("meV/Å", timeout=20 * SECOND)
+    title = desk.plot.locator(".annotation-text", has_text="Forces (meV/Å)")
+    expect(title).to_be_visible(timeout=20 * SECOND)
+    wait_until_drawn(desk.plot)
+    desk.press("Use this potential")
+    words = re.compile("The next job takes .*network, fine-tuned, of epoch 2")
+    expect(desk.output.get_by_text(words)).to_be_visible(timeout=20 * SECOND)
 
 
 def test_a_point_of_the_pareto_front_is_used_with_a_click(

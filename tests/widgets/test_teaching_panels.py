@@ -149,7 +149,7 @@ def test_a_fine_tuning_shows_errors_before_and_after_and_is_used(files, wait_for
     assert error_text(report.new_after.energy_mae_meV) in texts[2]
 
     said = model.use_potential()
-    assert "Invariant message passing of epoch" in said
+    assert "Invariant message passing, of epoch" in said
     assert potential.name == str(trained_file(model.job.store))
     assert potential.name in trained_potentials()
     assert "fine-tune" in potential_label(potential.name)
