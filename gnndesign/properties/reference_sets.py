@@ -1,64 +1,20 @@
-"""Reference data that a potential's properties are judged by: `REFERENCE_SETS`.
-
-All of it ships with gnndesign (or with ASE); `data/SOURCES.md` says where each is from.
-"""
+"""Reference data that a potential's properties are judged by: `REFERENCE_SETS`."""
 
 from __future__ import annotations
 
-import json
-import lzma
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import ase
-import numpy as np
-from ase.data import covalent_radii
-
 from gnndesign.errors import ParameterError
+from gnndesign.properties import reference_structures as structures
 from gnndesign.properties.base import Property
-from gnndesign.properties.dissociation import SHORTEST, Dissociation
+from gnndesign.properties.dissociation import Dissociation
 from gnndesign.properties.elasticity import Elasticity
 from gnndesign.properties.equation_of_state import EquationOfState
 from gnndesign.properties.phonons import Phonons
+from gnndesign.properties.reference_structures import HEAT_CAPACITY, Reference
 from gnndesign.properties.work import Relaxing
-from gnndesign.structures.library import elemental_ground_state
-from gnndesign.structures.symmetry import space_group
-
-MAGNETIC = frozenset({"Cr", "Mn", "Fe", "Co", "Ni"})
-APART = "magnetic or f elements"
-"""Structures with these are counted for themselves: the potentials know no spins, and
-neither do most of the references."""
-
-_LANTHANIDES, _ACTINIDES = range(57, 72), range(89, 104)
-_BRAVAIS = {"BCC": 229, "FCC": 225, "Diamond": 227, "SC": 221}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
-    """One structure of a set.
-
-    Attributes:
-        name: in the set.
-        atoms: where its computation starts.
-        values: what it should have, by the set's `Target.key`.
-        how: it is computed, where that is not the set's.
-    """
-
-    name: str
-    atoms: ase.Atoms
-    values: Mapping[str, float]
-    how: Property[Any] | None = None
-
-    @property
-    def group(self) -> str:
-        """`APART`, or empty."""
-        numbers = set(self.atoms.numbers.tolist())
-        f_element = any(n in _LANTHANIDES or n in _ACTINIDES for n in numbers)
-        magnetic = MAGNETIC & set(self.atoms.get_chemical_symbols())
-        return APART if f_element or magnetic else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,134 +80,6 @@ def reference_set(name: str) -> ReferenceSet:
     raise ParameterError(f"Wanted a reference set in {names}, got {name!r}.")
 
 
-@cache
-def _read(name: str) -> Any:
-    path = files("gnndesign.properties").joinpath("data", f"{name}.json.xz")
-    return json.loads(lzma.decompress(path.read_bytes()))
-
-
-def _crystal(entry: Mapping[str, Any]) -> ase.Atoms:
-    return ase.Atoms(
-        entry["species"], cell=entry["cell"], scaled_positions=entry["frac"], pbc=True
-    )
-
-
-def _delta() -> list[Reference]:
-    from ase.collections import dcdft
-
-    return [
-        Reference(
-            name=name,
-            atoms=dcdft[name],
-            values={
-                "volume_per_atom": row["wien2k_volume"],
-                "bulk_modulus_GPa": row["wien2k_B"],
-            },
-        )
-        for name, row in dcdft.data.items()
-    ]
-
-
-def _unaries() -> list[Reference]:
-    """Those whose prototype is the ground state of the element."""
-    references: list[Reference] = []
-    for row in _read("acwf_unaries"):
-        element, _, bravais = row["id"].partition("-X/")
-        ground = elemental_ground_state(element) if _has_ground_state(element) else None
-        if ground is None or space_group(ground, 0.1).number != _BRAVAIS[bravais]:
-            continue
-        values = {"volume_per_atom": row["V0_A3_per_atom"]}
-        values["bulk_modulus_GPa"] = row["B0_GPa"]
-        references.append(Reference(name=row["id"], atoms=_crystal(row), values=values))
-    return references
-
-
-def _has_ground_state(element: str) -> bool:
-    from gnndesign.errors import StructureError
-
-    try:
-        elemental_ground_state(element)
-    except StructureError:
-        return False
-    return True
-
-
-def _pairs() -> list[Reference]:
-    references: list[Reference] = []
-    for name, row in _read("diatomics_pbe")["PBE"].items():
-        atoms = ase.Atoms(name.split("-"), positions=[[0, 0, 0], [1, 0, 0]])
-        shortest = SHORTEST * covalent_radii[atoms.numbers].sum()
-        curve = [
-            (distance, energy)
-            for distance, energy in sorted(
-                zip(row["distances"], row["energies"], strict=True)
-            )
-            if distance >= shortest
-        ]
-        distances, energies = zip(*curve, strict=True)
-        lowest = min(range(len(energies)), key=energies.__getitem__)
-        references.append(
-            Reference(
-                name=name,
-                atoms=atoms,
-                values={
-                    "bond_length": distances[lowest],
-                    "well_depth": energies[-1] - energies[lowest],
-                },
-                how=Dissociation(distances=distances),
-            )
-        )
-    return references
-
-
-def _elastic() -> list[Reference]:
-    return [
-        Reference(
-            name=row["mp_id"],
-            atoms=_crystal(row),
-            values={
-                "bulk_modulus_GPa": row["K_VRH_GPa"],
-                "shear_modulus_GPa": row["G_VRH_GPa"],
-            },
-        )
-        for row in _read("mp_binary_pbe_elasticity")
-    ]
-
-
-def _heat_capacities() -> list[Reference]:
-    return [
-        Reference(
-            name=row["mat_id"],
-            atoms=_crystal(row),
-            values={_HEAT_CAPACITY: row["Cv300K_J_per_K_mol"]},
-        )
-        for row in _read("alexandria_binary_pbe_cv300")
-    ]
-
-
-def _phonons() -> list[Reference]:
-    references: list[Reference] = []
-    for name, row in _read("phonopy_dft_phonons").items():
-        atoms = _crystal(row["unitcell"])
-        # The reference is of the primitive cell.
-        fraction = abs(np.linalg.det(np.array(row["primitive_matrix"])))
-        references.append(
-            Reference(
-                name=name,
-                atoms=atoms,
-                values={
-                    "max_frequency_THz": row["fmax_THz"],
-                    _HEAT_CAPACITY: row["Cv300_J_per_K_mol_primcell"] / fraction,
-                },
-                how=Phonons(
-                    supercell=tuple(map(tuple, row["supercell_matrix"])),
-                ),
-            )
-        )
-    return references
-
-
-_HEAT_CAPACITY = "heat_capacity_per_atom_300K_J_per_mol_K"
 _CELLS = "J/(K mol of cells)"
 _MATGL = (
     "MatGL's training of CHGNet on MPtrj, other weights; MatPES, "
@@ -273,7 +101,7 @@ REFERENCE_SETS: tuple[ReferenceSet, ...] = (
         "Science 351, aad3000 (2016)",
         how=_SHAPE_KEPT,
         targets=(_VOLUME, _MODULUS),
-        load=_delta,
+        load=structures.delta,
         notes=("The cell's shape and the fractional coordinates are kept.",),
     ),
     ReferenceSet(
@@ -283,7 +111,7 @@ REFERENCE_SETS: tuple[ReferenceSet, ...] = (
         source="E. Bosoni et al., Nat. Rev. Phys. 6, 45 (2024)",
         how=_SHAPE_KEPT,
         targets=(_VOLUME, _MODULUS),
-        load=_unaries,
+        load=structures.unaries,
     ),
     ReferenceSet(
         name="elasticity",
@@ -312,7 +140,7 @@ REFERENCE_SETS: tuple[ReferenceSet, ...] = (
                 },
             ),
         ),
-        load=_elastic,
+        load=structures.elastic,
         sample=60,
         notes=("Some references are themselves far off; look at the median too.",),
     ),
@@ -324,14 +152,14 @@ REFERENCE_SETS: tuple[ReferenceSet, ...] = (
         how=Phonons(supercell=(2, 2, 2)),
         targets=(
             Target(
-                key=_HEAT_CAPACITY,
+                key=HEAT_CAPACITY,
                 name="C_V at 300 K",
                 unit=_CELLS,
                 of_cell=True,
                 published={"chgnet": (23.57, _MATGL)},
             ),
         ),
-        load=_heat_capacities,
+        load=structures.heat_capacities,
         sample=12,
     ),
     ReferenceSet(
@@ -342,9 +170,9 @@ REFERENCE_SETS: tuple[ReferenceSet, ...] = (
         how=Phonons(),
         targets=(
             Target(key="max_frequency_THz", name="Highest frequency", unit="THz"),
-            Target(key=_HEAT_CAPACITY, name="C_V at 300 K", unit=_CELLS, of_cell=True),
+            Target(key=HEAT_CAPACITY, name="C_V at 300 K", unit=_CELLS, of_cell=True),
         ),
-        load=_phonons,
+        load=structures.phonons,
         notes=(
             "The references of polar crystals have long-range fields in them.",
             "No short-ranged potential splits LO from TO modes.",
@@ -360,7 +188,7 @@ REFERENCE_SETS: tuple[ReferenceSet, ...] = (
             Target(key="bond_length", name="Bond length", unit="Å"),
             Target(key="well_depth", name="Well depth", unit="eV"),
         ),
-        load=_pairs,
+        load=structures.pairs,
         notes=(
             "From 0.6 of the covalent radii on; nearer atoms are refused.",
             "Far from what potentials trained on crystals know.",

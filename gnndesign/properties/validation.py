@@ -18,13 +18,8 @@ from gnndesign.potentials.base import Potential
 from gnndesign.properties.base import Property
 from gnndesign.properties.compute import Computation, Progress
 from gnndesign.properties.outcomes import Outcome, PropertyStatus
-from gnndesign.properties.reference_sets import (
-    APART,
-    Reference,
-    ReferenceSet,
-    Target,
-    reference_set,
-)
+from gnndesign.properties.reference_sets import ReferenceSet, Target, reference_set
+from gnndesign.properties.reference_structures import APART, Reference
 from gnndesign.properties.validation_result import Comparison, Errors, Validation
 
 SAVED_EVERY_S = 30.0

@@ -171,7 +171,7 @@ def test_argon_melts_between_temperatures_around_its_melting_point(lennard_jones
     # 104504 (2007): 83 K; a little less where the potential is cut. Without pressure the
     # liquid evaporates not far above.
     plan = Melting(
-        temperatures_K=(60.0, 95.0),
+        temperatures_K=(50.0, 95.0),
         repeats=(3, 3, 6),
         sampling=Sampling(
             timestep_fs=8.0,
@@ -183,5 +183,5 @@ def test_argon_melts_between_temperatures_around_its_melting_point(lennard_jones
     )
     result = compute(plan, bulk("Ar", a=5.4, cubic=True), lennard_jones)
     assert result.winners == ("solid", "liquid")
-    assert (result.melting_K, result.melting_error_K) == (77.5, 17.5)
+    assert (result.melting_K, result.melting_error_K) == (72.5, 22.5)
     assert survives_json(result)

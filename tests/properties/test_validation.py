@@ -14,7 +14,8 @@ from gnndesign.properties.measured_errors import (
     measured,
     validations_of,
 )
-from gnndesign.properties.reference_sets import APART, REFERENCE_SETS, reference_set
+from gnndesign.properties.reference_sets import REFERENCE_SETS, reference_set
+from gnndesign.properties.reference_structures import APART
 from gnndesign.properties.validation import validate
 from gnndesign.properties.validation_result import Validation
 
