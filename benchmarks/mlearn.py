@@ -57,6 +57,17 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "epochs": 40,
         "learning_rate": 1e-2,
     },
+    "equivariant, l = 0": {
+        "architecture": "equivariant",
+        "shape": {
+            "channels": 16,
+            "lmax": 0,
+            "n_interactions": 3,
+            "radial_hidden": (32,),
+        },
+        "epochs": 40,
+        "learning_rate": 1e-2,
+    },
     "unconstrained": {
         "shape": {},
         "epochs": 60,
@@ -65,7 +76,8 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     },
     "direct-force": {"shape": {}, "epochs": 60, "learning_rate": 3e-3},
 }
-"""The second has no angular functions: what distances to neighbors alone can tell."""
+"""The second has no angular functions, the sixth no directions: what distances to
+neighbors alone can tell."""
 
 IN_ORDER = ("behler-parrinello", "soap", "invariant", "equivariant")
 """As the literature finds them, from large errors to small ones."""
