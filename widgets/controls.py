@@ -83,6 +83,13 @@ def heading(text: str) -> ipw.HTML:
     return ipw.HTML(f"<b>{html.escape(text)}</b>")
 
 
+def folded(title: str, form: ipw.Widget) -> ipw.Accordion:
+    """A part of a form that is closed until it is wanted."""
+    section = ipw.Accordion([form], titles=[title])
+    section.selected_index = None
+    return section
+
+
 class RunBar(ipw.VBox):
     """Run, Stop, Pause, Resume, the progress, and a choice among earlier jobs.
 

@@ -11,10 +11,18 @@ from gnndesign.plots.teaching import error_text
 from gnndesign.training.distill_results import DistillationReport, DistillationRound
 from gnndesign.training.evaluation import Errors
 from gnndesign.training.student_checks import SpeedUp, Stability
-from gnndesign_widgets.controls import Message, RunBar, button, field, heading, table
+from gnndesign_widgets.controls import (
+    Message,
+    RunBar,
+    button,
+    field,
+    folded,
+    heading,
+    table,
+)
 from gnndesign_widgets.distill import DistillModel, students
 from gnndesign_widgets.network_shape import check_shape
-from gnndesign_widgets.options import OptionsForm, folded
+from gnndesign_widgets.options import OptionsForm
 
 _FEW_ATOMS = 16
 

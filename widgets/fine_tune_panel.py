@@ -11,9 +11,17 @@ from gnndesign.potentials.catalog import list_potentials
 from gnndesign.training.evaluation import Errors
 from gnndesign.training.fine_tune import FINE_TUNING
 from gnndesign.training.plan import training_of
-from gnndesign_widgets.controls import Message, RunBar, button, field, heading, table
+from gnndesign_widgets.controls import (
+    Message,
+    RunBar,
+    button,
+    field,
+    folded,
+    heading,
+    table,
+)
 from gnndesign_widgets.fine_tune import FineTuneModel
-from gnndesign_widgets.options import OptionsForm, folded
+from gnndesign_widgets.options import OptionsForm
 from gnndesign_widgets.trained import trained_potentials
 
 _ROWS = {

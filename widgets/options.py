@@ -94,10 +94,3 @@ class OptionsForm(ipw.VBox):
 
     def _show(self, _change: object = None) -> None:
         self.form.show(self._model.texts)
-
-
-def folded(title: str, form: ipw.Widget) -> ipw.Accordion:
-    """A form that is closed until it is wanted."""
-    section = ipw.Accordion([form], titles=[title])
-    section.selected_index = None
-    return section

@@ -17,6 +17,7 @@ from gnndesign_widgets.controls import (
     RunBar,
     button,
     field,
+    folded,
     heading,
 )
 from gnndesign_widgets.goal_rows import GoalRows
@@ -71,8 +72,7 @@ class SearchPanel(ipw.VBox):
         self.checks = ChecksPanel(
             model.checks, lambda: model.start_check(self.n_best.value)
         )
-        checks = ipw.Accordion([self.checks], titles=["Check winners"])
-        checks.selected_index = None
+        checks = folded("Check winners", self.checks)
         super().__init__(
             [
                 self.space,
@@ -115,8 +115,7 @@ class SearchPanel(ipw.VBox):
             "Storage of an earlier search, or FILE.csv:MEASURE=COLUMN,formula=COLUMN; "
             "several separated by semicolons"
         )
-        relaxation = ipw.Accordion([self.relaxing], titles=["Relaxation"])
-        relaxation.selected_index = None
+        relaxation = folded("Relaxation", self.relaxing)
         return [
             heading("Sampler and budget"),
             field(

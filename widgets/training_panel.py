@@ -8,9 +8,17 @@ import ipywidgets as ipw
 
 from gnndesign.training.options import Training
 from gnndesign.training.plan import training_of
-from gnndesign_widgets.controls import Message, RunBar, button, field, heading, table
+from gnndesign_widgets.controls import (
+    Message,
+    RunBar,
+    button,
+    field,
+    folded,
+    heading,
+    table,
+)
 from gnndesign_widgets.network_shape import check_shape, starts
-from gnndesign_widgets.options import OptionsForm, folded
+from gnndesign_widgets.options import OptionsForm
 from gnndesign_widgets.training import TrainingModel
 
 
@@ -101,22 +109,16 @@ class TrainingPanel(ipw.VBox):
 
     def _pareto_section(self) -> ipw.Accordion:
         trainings = ipw.BoundedIntText(min=1, max=10**4, description="Trainings")
-        section = ipw.Accordion(
-            [
-                ipw.VBox(
-                    [
-                        field(self._model, "n_trials", trainings),
-                        self.pareto_bar,
-                        self.front,
-                        self.picked,
-                    ]
-                )
-            ],
-            titles=["Weights of the loss: errors against each other"],
+        parts = [
+            field(self._model, "n_trials", trainings),
+            *(self.pareto_bar, self.front, self.picked),
+        ]
+        # Closed: the buttons of one training are enough to see.
+        section = folded(
+            "Weights of the loss: errors against each other", ipw.VBox(parts)
         )
-        # Closed until it is wanted: the buttons of one training are enough to see.
-        if not self._model.pareto_job.job_id:
-            section.selected_index = None
+        if self._model.pareto_job.job_id:
+            section.selected_index = 0
         return section
 
     def _use(self) -> None:
