@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from harness import ROOT, versions
+from harness import ROOT, device_name, versions
 
 from gnndesign.potentials.architectures import new_potential
 from gnndesign.potentials.catalog import load_potential
@@ -105,6 +105,7 @@ def learned(
         "train_s": seconds,
         **(next(iter(errors.values())) if len(errors) == 1 else errors),
         "settings": plain(settings),
+        "device": device_name(),
         "threads": torch.get_num_threads(),
         "versions": versions("torch"),
     }
