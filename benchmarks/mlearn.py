@@ -13,8 +13,10 @@ and architectures are trained (`mlearn.py Si Ge equivariant`); the table shows a
 there are.
 
 The claim: equivariant message passing has no larger force error than the better of the
-published two on four of six elements, and mean force errors fall in the order that the
-literature finds: descriptors with networks, invariant, equivariant message passing.
+published two on four of six elements, and mean force errors fall in the order of
+textbooks: descriptors with networks, invariant, equivariant message passing. The second
+half does not hold, and networks that are made blind to directions on purpose show why;
+see docs/training.md.
 """
 
 from __future__ import annotations
