@@ -121,6 +121,8 @@ def test_a_point_of_the_pareto_front_is_used_with_a_click(
     desk = Bench(page)
     wait_until_drawn(desk.canvas)
     desk.turn_to("Train")
+    # The job before may have learned in another way.
+    desk.choose("Learn from", "Data: a new potential")
     desk.fill("File", DATA.name)
     choose_a_small_network(desk)
     desk.fill("Epochs", "1")
