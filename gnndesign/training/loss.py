@@ -10,8 +10,7 @@ as large as that of the forces, small data sets are learned by heart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -37,6 +36,9 @@ Weight = float | tuple[float, ...]
 goes geometrically."""
 
 
+KINDS = ("mse", "mae", "huber")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
     """Weights of what is learned.
@@ -52,11 +54,11 @@ class Loss:
     energy: Weight = 0.1
     forces: Weight = 1.0
     stress: Weight = 0.1
-    kind: Literal["mse", "mae", "huber"] = "mse"
+    kind: str = field(default="mse", metadata={"choices": KINDS})
     huber_delta: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.kind not in ("mse", "mae", "huber"):
+        if self.kind not in KINDS:
             raise ParameterError(
                 f"Wanted a loss of kind 'mse', 'mae' or 'huber', got {self.kind!r}."
             )

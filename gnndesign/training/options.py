@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
 
 from gnndesign.errors import ParameterError
 from gnndesign.training.loss import Loss
+
+OPTIMIZERS = ("adam", "adamw")
+DECAYS = ("cosine", "exponential", "none")
+DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +48,10 @@ class Training:
     epochs: int = 200
     batch_size: int = 4
     learning_rate: float = 2e-3
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: str = field(default="adam", metadata={"choices": OPTIMIZERS})
     weight_decay: float = 0.0
     warmup_epochs: float = 1.0
-    decay: Literal["cosine", "exponential", "none"] = "cosine"
+    decay: str = field(default="cosine", metadata={"choices": DECAYS})
     final_learning_rate: float = 0.01
     ema: float = 0.99
     gradient_clip: float | None = 10.0
@@ -59,7 +62,7 @@ class Training:
     penalty_steps: int = 3
     frozen: tuple[str, ...] = ()
     seed: int = 0
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: str = field(default="float32", metadata={"choices": DTYPES})
     calibrate: bool = True
 
     def __post_init__(self) -> None:
@@ -99,15 +102,15 @@ class Training:
             ),
             (0 <= self.seed < 2**63, f"0 <= seed < 2**63, got {self.seed}"),
             (
-                self.optimizer in ("adam", "adamw"),
+                self.optimizer in OPTIMIZERS,
                 f"optimizer 'adam' or 'adamw', got {self.optimizer!r}",
             ),
             (
-                self.decay in ("cosine", "exponential", "none"),
+                self.decay in DECAYS,
                 f"decay 'cosine', 'exponential' or 'none', got {self.decay!r}",
             ),
             (
-                self.dtype in ("float32", "float64"),
+                self.dtype in DTYPES,
                 f"dtype 'float32' or 'float64', got {self.dtype!r}",
             ),
         ):
