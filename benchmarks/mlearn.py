@@ -41,6 +41,13 @@ LONG_CUTOFF = {"Ni": 5.2, "Cu": 5.2, "Li": 6.0, "Mo": 5.6, "Si": 5.6, "Ge": 5.8}
 BLIND = ("Li", "Mo", "Si")
 """On which those are tried that are made blind to directions on purpose."""
 
+EQUIVARIANT = {
+    "channels": 16,
+    "lmax": 2,
+    "n_interactions": 3,
+    "radial_hidden": (32,),
+}
+
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "behler-parrinello": {"shape": {}, "epochs": 100, "learning_rate": 5e-3},
     "behler-parrinello, distances": {
@@ -54,24 +61,14 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "soap-kernel": {"shape": {}},
     "invariant": {"shape": {}, "epochs": 60, "learning_rate": 3e-3},
     "equivariant": {
-        "shape": {
-            "channels": 16,
-            "lmax": 2,
-            "n_interactions": 3,
-            "radial_hidden": (32,),
-        },
+        "shape": EQUIVARIANT,
         "epochs": 40,
         "learning_rate": 1e-2,
     },
     "equivariant, l = 0": {
         "architecture": "equivariant",
         "elements": BLIND,
-        "shape": {
-            "channels": 16,
-            "lmax": 0,
-            "n_interactions": 3,
-            "radial_hidden": (32,),
-        },
+        "shape": {**EQUIVARIANT, "lmax": 0},
         "epochs": 40,
         "learning_rate": 1e-2,
     },
@@ -86,7 +83,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 """Beside those of the literature two that see distances to neighbors alone."""
 
 IN_ORDER = ("behler-parrinello", "soap", "invariant", "equivariant")
-"""As the literature finds them, from large errors to small ones."""
+"""As textbooks have them, from large errors to small ones."""
 
 LOSS = {"kind": "mae", "energy": (0.01, 0.1), "forces": 1.0, "stress": (0.01, 0.1)}
 """Of networks. On lithium, after equally many epochs, mean squares gave a third larger
