@@ -43,9 +43,9 @@ class OptionsModel(HasTraits):
         """What differs from the defaults; groups are dicts.
 
         Raises:
-            ParameterError: what was typed is no value of its field.
+            ParameterError: no such field, or what was typed is no value of it.
         """
-        return options_from_text(self.fields, self.texts)
+        return options_from_text(self.fields, self.texts, "this form")
 
 
 def other_fields(

@@ -103,6 +103,11 @@ def values_from_text(
         ParameterError: no such field, or what was typed is not of its kind.
         StructureError: a file cannot be read.
     """
+    _check_names(own, texts, title)
+    return _typed(own, texts)
+
+
+def _check_names(own: Sequence[Field], texts: Mapping[str, str], title: str) -> None:
     known = [each.name for each in flattened(own)]
     for name in texts:
         if name not in known:
@@ -112,7 +117,6 @@ def values_from_text(
                 f"Wanted a parameter of {title} ({', '.join(known)}), got {name!r}."
                 f"{hint}"
             )
-    return _typed(own, texts)
 
 
 def _typed(own: tuple[Field, ...], texts: Mapping[str, str]) -> dict[str, Any]:
@@ -130,21 +134,29 @@ def _typed(own: tuple[Field, ...], texts: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-def options_from_text(own: Sequence[Field], texts: Mapping[str, str]) -> dict[str, Any]:
+def options_from_text(
+    own: Sequence[Field], texts: Mapping[str, str], title: str
+) -> dict[str, Any]:
     """What was typed, as JSON has options: a group is a dict of what is not its default.
 
     Args:
         own: fields without groups that may be None.
         texts: by the name of a field.
+        title: what a person calls the options.
 
     Raises:
-        ParameterError: what was typed is not of its kind.
+        ParameterError: no such field, or what was typed is not of its kind.
     """
+    _check_names(own, texts, title)
+    return _options(own, texts)
+
+
+def _options(own: Sequence[Field], texts: Mapping[str, str]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for each in own:
         name = each.name.rpartition(".")[2]
         if each.group is not None:
-            inner = options_from_text(each.fields, texts)
+            inner = _options(each.fields, texts)
             options |= {name: inner} if inner else {}
         elif each.name in texts:
             options[name] = each.parse(texts[each.name])

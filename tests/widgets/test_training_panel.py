@@ -138,6 +138,8 @@ def test_what_cannot_be_trained_is_refused_with_the_reason(data_file):
         setattr(model, trait, before)
     for options, name, text, words in (
         (model.shape, "n_channels", "many", "n_channels as a whole number"),
+        (model.shape, "n_chanels", "8", "Did you mean 'n_channels'?"),
+        (model.more, "speed", "9", "Wanted a parameter of this form"),
         (model.more, "ema", "2", "0 <= ema < 1"),
     ):
         before = options.texts
