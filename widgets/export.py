@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import ipywidgets as ipw
@@ -65,7 +66,7 @@ class ExportBar(ipw.VBox):
         self.name.value = str(folder / EXPORT_NAMES[change["new"]])
 
     def _start_or_stop(self) -> None:
-        if self._thread is not None and self._thread.is_alive():
+        if self._thread is not None:
             self._stopping.set()
             return
         if self._source is None:
@@ -97,9 +98,13 @@ class ExportBar(ipw.VBox):
                 should_stop=self._stopping.is_set,
             )
         except (GNNDesignError, OSError) as error:
-            self.message.refuse(str(error))
+            tell_end = partial(self.message.refuse, str(error))
         else:
             done = f"Wrote {n_frames} frames to {target.resolve()}."
-            self.message.say(done if n_frames else "Canceled; nothing was written.")
+            said = done if n_frames else "Canceled; nothing was written."
+            tell_end = partial(self.message.say, said)
         finally:
+            # Who reads the message can export again.
+            self._thread = None
             self.go.description, self.go.icon = "Export", "download"
+        tell_end()

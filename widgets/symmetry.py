@@ -163,8 +163,8 @@ class SymmetryModel(HasTraits):
 
     def stop_audit(self) -> None:
         """Let an audit end after the measurement that is under way."""
-        self._stopping = True
         self.progress = "Stopping after this measurement."
+        self._stopping = True
 
     def _desk_changed(self, _change: object) -> None:
         if not self.subject:
@@ -275,11 +275,11 @@ class SymmetryModel(HasTraits):
             said = str(error)
 
         def done() -> None:
-            self.auditing = False
             self.progress = said or _verdicts(audits)
             self.audits = tuple(audits)
             if audits:
                 self.figures.shown = AUDIT
+            self.auditing = False
 
         return done
 

@@ -11,6 +11,7 @@ import pytest
 
 from gnndesign.disk import HOME_VARIABLE
 from gnndesign.jobs.local import stop_worker
+from gnndesign_widgets.jobs import JobModel
 from gnndesign_widgets.potential import PotentialModel
 from gnndesign_widgets.structure import StructureModel
 
@@ -49,5 +50,19 @@ def wait_for() -> Callable[..., None]:
         while not condition():
             assert time.monotonic() < end, "it did not happen in time"
             time.sleep(0.05)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def wait_for_job(wait_for: Callable[..., None]) -> Callable[..., None]:
+    """Waits until a job is in a state, and all who follow it have been told."""
+
+    def wait(job: JobModel, state: str = "finished", within_s: float = 60) -> None:
+        wait_for(lambda: job.state in (state, "failed"), within_s)
+        # A trait has its value before its observers hear of it. A poll waits for the
+        # one before, which ends when they have.
+        job.poll()
+        assert job.state == state, job.message
 
     return wait

@@ -234,6 +234,6 @@ def test_an_export_can_be_canceled(tmp_path: Path) -> None:
     bar.go.click()
     assert bar.go.description == "Cancel"
     bar.go.click()
-    wait_for(lambda: bar.go.description == "Export")
-    assert "nothing was written" in bar.message.value
+    wait_for(lambda: "nothing was written" in bar.message.value)
+    assert bar.go.description == "Export"
     assert [path.name for path in tmp_path.iterdir()] == ["long.traj"]

@@ -123,13 +123,13 @@ def test_an_unknown_element_is_refused_before_anything_runs():
 def test_a_relaxation_is_followed_to_its_end_and_its_result_taken(
     desk: StructureModel,
     argon_potential: PotentialModel,
-    wait_for: Callable[..., None],
+    wait_for_job: Callable[..., None],
 ):
     model = RelaxModel(desk, argon_potential)
     bar = RelaxPanel(model).bar
     bar.run.click()
-    wait_for(lambda: model.job.state == "finished")
-    wait_for(lambda: not bar.run.disabled)
+    wait_for_job(model.job)
+    assert not bar.run.disabled
     assert bar.progress.value == bar.progress.max
     history = model.job.metrics.history()
     assert history.max_force[-1] <= 0.01 < history.max_force[0]
@@ -146,6 +146,7 @@ def test_another_model_attaches_to_a_running_job_with_its_whole_history(
     desk: StructureModel,
     argon_potential: PotentialModel,
     wait_for: Callable[..., None],
+    wait_for_job: Callable[..., None],
 ):
     model = DynamicsModel(desk, argon_potential)
     model.steps = 1_000_000
@@ -163,10 +164,10 @@ def test_another_model_attaches_to_a_running_job_with_its_whole_history(
 
     bar = RunBar(later, start=lambda: None, again=lambda: 10)
     bar.pause.click()
-    wait_for(lambda: later.state == "paused")
+    wait_for_job(later, "paused")
     assert bar.pause.description == "Continue"
     bar.pause.click()
-    wait_for(lambda: later.state == "running")
+    wait_for_job(later, "running")
     bar.stop.click()
-    wait_for(lambda: later.state == "stopped", within_s=3)
-    wait_for(lambda: model.job.state == "stopped", within_s=3)
+    wait_for_job(later, "stopped", within_s=3)
+    wait_for_job(model.job, "stopped", within_s=3)

@@ -145,15 +145,15 @@ def test_only_what_has_imaginary_modes_can_be_followed(finished, outcomes, monke
 
 
 def test_following_the_worst_mode_is_a_job_that_a_restarted_kernel_finds(
-    finished, lennard_jones, wait_for
+    finished, lennard_jones, wait_for_job
 ):
     panel = PropertiesPanel(finished)
     before = finished.job.job_id
     panel.modes.follow.click()
     assert panel.modes.message.value == ""
     assert finished.job.job_id != before
-    wait_for(lambda: finished.job.state == "finished")
-    wait_for(lambda: len(panel.table.rows) == 1)
+    wait_for_job(finished.job)
+    assert len(panel.table.rows) == 1
     expected = compute(FollowMode(phonons=QUICK), UNSTABLE, lennard_jones)
     name, title, said, _ = panel.table.rows[0]
     assert (name, title) == ("bcc", "Follow imaginary modes")

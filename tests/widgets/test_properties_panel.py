@@ -158,23 +158,25 @@ CRYSTAL, WATER = ase.build.bulk("Ar", a=5.4), ase.build.molecule("H2O")
 
 
 @pytest.mark.usefixtures("home")
-def test_a_job_is_run_followed_stopped_and_gone_on_with(model, desk, wait_for):
+def test_a_job_is_run_followed_stopped_and_gone_on_with(
+    model, desk, wait_for, wait_for_job
+):
     large = ase.build.bulk("Ar", cubic=True) * 3
     large.rattle(0.1, seed=3)
     desk.add([("crystal", CRYSTAL), ("large", large)])
     model.source = "chosen"
-    model.set_text(EOS, "n_points", "21")
+    model.set_text(EOS, "n_points", "61")
     model.set_text(EOS, "at_each.max_force", "1e-6")
     panel = PropertiesPanel(model)
     panel.bar.run.click()
     assert panel.bar.message.value == ""
     wait_for(lambda: len(panel.table.rows) == 1)
     panel.bar.stop.click()
-    wait_for(lambda: model.job.state == "stopped")
+    wait_for_job(model.job, "stopped")
     assert [row[0] for row in panel.table.rows] == ["crystal"]
     panel.bar.resume.click()
-    wait_for(lambda: model.job.state == "finished")
-    wait_for(lambda: len(panel.table.rows) == 2)
+    wait_for_job(model.job)
+    assert len(panel.table.rows) == 2
     wanted = compute(model.properties()[0], CRYSTAL, LennardJones())
     said = f"Bulk modulus {wanted.bulk_modulus_GPa:.5g} GPa"
     assert panel.table.rows[0] == ["crystal", "Equation of state", said, "computed"]

@@ -156,20 +156,19 @@ def test_a_search_outside_the_potential_is_refused_before_anything_runs(model):
 
 
 @pytest.fixture
-def searched(model, wait_for):
+def searched(model, wait_for_job):
     """A search of three of four crystals, with its panel."""
     model.n_trials = 3
     model.set_relaxing("max_force", "0.02")
     panel = SearchPanel(model)
     panel.bar.run.click()
     assert panel.bar.message.value == ""
-    wait_for(lambda: model.job.state == "finished")
-    wait_for(lambda: model.result is not None and len(model.result.trials) == 3)
+    wait_for_job(model.job)
     return model, panel
 
 
 def test_a_search_learns_from_a_table_that_is_read_before_it_starts(
-    model, wait_for, tmp_path
+    model, wait_for_job, tmp_path
 ):
     table = tmp_path / "gases.csv"
     table.write_text("A,rho\nNe,1.5\nAr,1.8\nKr,2.9\nXe,3.8\n", "utf-8")
@@ -179,7 +178,7 @@ def test_a_search_learns_from_a_table_that_is_read_before_it_starts(
     assert not model.job.job_id
     model.warm_start, model.n_trials = f"{table}:density=rho", 2
     model.start()
-    wait_for(lambda: not model.job.active and model.result is not None)
+    wait_for_job(model.job)
     assert model.result.message == "2 candidates evaluated."
     later = SearchModel(StructureModel(), PotentialModel())
     later.job.attach_latest()
@@ -300,15 +299,15 @@ def test_the_time_left_is_told_from_the_trials_done(monkeypatch):
 
 
 @pytest.mark.usefixtures("home")
-def test_winners_are_checked_in_a_job_of_their_own(searched, wait_for):
+def test_winners_are_checked_in_a_job_of_their_own(searched, wait_for_job):
     model, panel = searched
     assert "checked" not in panel.best.rows[0][-1]
     panel.n_best.value = 2
     model.checks.stability = ""
     panel.checks.bar.run.click()
     assert panel.checks.bar.message.value == ""
-    wait_for(lambda: model.checks.job.state == "finished")
-    wait_for(lambda: len(model.checks.found) == 2)
+    wait_for_job(model.checks.job)
+    assert len(model.checks.found) == 2
     assert [row[-1].startswith("checked: ") for row in panel.best.rows] == [
         *(True, True, False),
     ]

@@ -201,7 +201,9 @@ def test_the_estimate_follows_the_parameters_and_says_why_there_is_none(
 
 
 @pytest.mark.usefixtures("home")
-def test_why_each_structure_ended_is_said(desk, argon_potential, wait_for):
+def test_why_each_structure_ended_is_said(
+    desk, argon_potential, wait_for, wait_for_job
+):
     argon = desk.atoms
     overlap = argon.copy()
     overlap.positions[1] = overlap.positions[0] + 0.1
@@ -211,8 +213,7 @@ def test_why_each_structure_ended_is_said(desk, argon_potential, wait_for):
     model.cell = "isotropic"
     panel = RelaxPanel(model)
     panel.bar.run.click()
-    wait_for(lambda: model.job.state == "finished")
-    wait_for(lambda: "refused" in panel.endings.value)
+    wait_for_job(model.job)
     for word in ("Ar4: converged after", "Ar4: diverged", "Ar2: refused"):
         assert word in panel.endings.value
     # The dimer has no cell to relax, and no last frame.
@@ -228,7 +229,7 @@ def test_why_each_structure_ended_is_said(desk, argon_potential, wait_for):
 
 @pytest.mark.usefixtures("home")
 def test_what_was_observed_is_on_the_stage_while_it_runs_and_after_a_restart(
-    desk, argon_potential, wait_for
+    desk, argon_potential, wait_for, wait_for_job
 ):
     model = DynamicsModel(desk, argon_potential)
     model.temperature_K, model.steps = 40.0, 1_000_000
@@ -246,8 +247,7 @@ def test_what_was_observed_is_on_the_stage_while_it_runs_and_after_a_restart(
         stage.choice.value = name
         wait_for(lambda: any(f.layout.uirevision == name for f in drawn))  # noqa: B023
     model.job.request_stop()
-    wait_for(lambda: model.job.state == "stopped")
-    model.job.poll()
+    wait_for_job(model.job, "stopped")
     told = model.job.metrics.last()["step"] + 1
 
     later = DynamicsModel(desk, argon_potential)
@@ -256,7 +256,7 @@ def test_what_was_observed_is_on_the_stage_while_it_runs_and_after_a_restart(
     reader.refresh(at_once=True)
     assert reader.of(0).averages.temperature_K.n_samples == told
     model.job.resume(told + 50)
-    wait_for(lambda: model.job.state == "finished")
+    wait_for_job(model.job)
     reader.refresh(at_once=True)
     assert reader.of(0).averages.temperature_K.n_samples == told + 51
     stage.choice.value = ""

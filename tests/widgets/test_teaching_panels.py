@@ -130,15 +130,13 @@ def test_what_cannot_be_fine_tuned_is_refused_with_the_reason(files):
 
 
 @pytest.mark.usefixtures("home")
-def test_a_fine_tuning_shows_errors_before_and_after_and_is_used(files, wait_for):
+def test_a_fine_tuning_shows_errors_before_and_after_and_is_used(files, wait_for_job):
     potential = PotentialModel()
     model = tuning(files, potential)
     panel = FineTunePanel(model)
     panel.bar.run.click()
     assert panel.bar.message.value == ""
-    wait_for(lambda: model.job.state in ("finished", "failed"))
-    assert model.job.state == "finished", model.job.message
-    wait_for(lambda: PARITY in model.figures.builds)
+    wait_for_job(model.job)
     assert list(model.figures.builds) == [ERRORS, CURVES, PARITY]
     assert model.figures.shown == ERRORS
     report = model.report
@@ -214,15 +212,13 @@ def test_what_cannot_be_distilled_is_refused_with_the_reason(desk, argon_potenti
 
 @pytest.mark.usefixtures("home")
 def test_a_distillation_shows_its_rounds_and_its_student_is_used(
-    desk, argon_potential, wait_for
+    desk, argon_potential, wait_for_job
 ):
     model = distilling(desk, argon_potential)
     panel = DistillPanel(model)
     panel.bar.run.click()
     assert panel.bar.message.value == ""
-    wait_for(lambda: model.job.state in ("finished", "failed"))
-    assert model.job.state == "finished", model.job.message
-    wait_for(lambda: model.report is not None and model.report.speed is not None)
+    wait_for_job(model.job)
     said = shown(panel, "rounds")
     last = model.report.history[-1]
     assert error_text(last.on_teachers_dynamics.forces_rmse_meV_per_A) in said

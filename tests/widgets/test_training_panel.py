@@ -166,9 +166,9 @@ def test_a_look_at_the_data_tells_ranges_copies_and_outliers(data_file, wait_for
     model.data = str(data_file)
     section.look_at()
     assert "Reading argon.xyz" in shown(section, "looking")
-    wait_for(lambda: model.look is not None)
-    wait_for(lambda: "13, 4 to 8 atoms each" in shown(section, "look"))
+    wait_for(lambda: not model._background.is_busy)
     said = shown(section, "look")
+    assert "13, 4 to 8 atoms each" in said
     assert "Ar: " in said
     assert "eV/Å" in said
     assert "1 structures are copies of others" in said
@@ -200,17 +200,15 @@ def test_data_that_makes_no_sense_says_so(tmp_path, wait_for):
 
 
 @pytest.mark.usefixtures("home")
-def test_a_training_is_followed_and_its_potential_used(data_file, wait_for):
+def test_a_training_is_followed_and_its_potential_used(data_file, wait_for_job):
     potential = PotentialModel()
     card = PotentialPanel(potential)
     model = small(TrainingModel(potential), data_file)
     panel = TrainingPanel(model)
     panel.bar.run.click()
     assert panel.bar.message.value == ""
-    wait_for(lambda: model.job.state in ("finished", "failed"))
-    assert model.job.state == "finished", model.job.message
-    wait_for(lambda: len(model.history) == 3)
-    wait_for(lambda: PARITY in model.figures.builds)
+    wait_for_job(model.job)
+    assert len(model.history) == 3
     assert list(model.figures.builds) == [CURVES, PARITY]
     assert model.figures.shown == CURVES
     curve = model.figures.builds[CURVES]().data[0]
@@ -240,18 +238,18 @@ def test_a_training_is_followed_and_its_potential_used(data_file, wait_for):
 
 
 @pytest.mark.usefixtures("home")
-def test_a_training_is_stopped_and_goes_on(data_file, wait_for):
+def test_a_training_is_stopped_and_goes_on(data_file, wait_for, wait_for_job):
     model = small(TrainingModel(PotentialModel()), data_file)
     model.epochs = 100_000
     model.start()
     wait_for(lambda: len(model.history) > 2)
     model.job.request_stop()
-    wait_for(lambda: model.job.state == "stopped")
+    wait_for_job(model.job, "stopped")
     done = model.job.done
     later = JobModel(JobKind.TRAIN)
     later.attach_latest()
     later.resume(done + 3)
-    wait_for(lambda: later.state == "finished")
+    wait_for_job(later)
     assert later.done == done + 3
 
 
@@ -265,14 +263,13 @@ def test_a_file_that_is_no_potential_is_refused_and_the_old_one_stays(tmp_path):
 
 
 @pytest.mark.usefixtures("home")
-def test_a_point_of_the_pareto_front_becomes_the_potential(data_file, wait_for):
+def test_a_point_of_the_pareto_front_becomes_the_potential(data_file, wait_for_job):
     potential = PotentialModel()
     model = small(TrainingModel(potential), data_file)
     model.epochs, model.n_trials = 1, 2
     panel = TrainingPanel(model)
     model.start_pareto()
-    wait_for(lambda: model.pareto_job.state == "finished")
-    model.pareto_job.poll()
+    wait_for_job(model.pareto_job)
     front = model.pareto.front
     assert front
     assert f"{front[0].errors.forces_mae_meV_per_A:.3g}" in shown(panel, "front")
