@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from traitlets import Enum, Float, HasTraits, Instance, Int, Unicode, observe
+from traitlets import Enum, Float, Instance, Int, Unicode
 
 from gnndesign.errors import CheckpointError, ParameterError
 from gnndesign.jobs.distillation import read_distillation
@@ -17,7 +17,7 @@ from gnndesign.training.distill_plan import DistillationPlan
 from gnndesign.training.distill_results import DistillationReport
 from gnndesign_widgets.figures import Build, Figures
 from gnndesign_widgets.jobs import JobModel
-from gnndesign_widgets.network_shape import shape_fields
+from gnndesign_widgets.network_shape import NetworkModel
 from gnndesign_widgets.options import OptionsModel, other_fields
 from gnndesign_widgets.potential import PotentialModel
 from gnndesign_widgets.structure import StructureModel
@@ -39,14 +39,12 @@ def students() -> list[tuple[str, str]]:
     return [(ARCHITECTURES[name].title, name) for name in STUDENTS]
 
 
-class DistillModel(HasTraits):
+class DistillModel(NetworkModel):
     """A student of the potential in use, for the structures that are chosen.
 
     Attributes:
         structure, potential: where dynamics starts, and the teacher.
         architecture: of the student, of `STUDENTS`.
-        cutoff: Å, of the student.
-        shape: of the student; offers what there is to choose of `architecture`.
         temperature_K: at which the student shall be good.
         temperatures_K: at which frames to learn from are made, separated by commas.
         force_error: meV/Å, root mean square on fresh frames, below which it is good.
@@ -60,7 +58,6 @@ class DistillModel(HasTraits):
     """
 
     architecture = Enum(STUDENTS, default_value=STUDENTS[0])
-    cutoff = Float(5.0)
     temperature_K = Float(300.0)
     temperatures_K = Unicode("300, 600, 900")
     force_error = Float(60.0)
@@ -79,7 +76,6 @@ class DistillModel(HasTraits):
         super().__init__()
         self.structure, self.potential = structure, potential
         self.figures = Figures(title="Distillation")
-        self.shape = OptionsModel(shape_fields(self.architecture))
         self.more = OptionsModel(other_fields(Distillation, _OWN, Distillation()))
         self.job = JobModel(JobKind.DISTILL)
         self.job.observe(self._read, ["revision", "job_id"])
@@ -110,14 +106,6 @@ class DistillModel(HasTraits):
             shape=self.shape_options(),
             options=options | more,
         )
-
-    def shape_options(self) -> dict[str, Any]:
-        """What is chosen of the student's network.
-
-        Raises:
-            ParameterError: what was typed is no value of its field.
-        """
-        return self.shape.values() | {"cutoff": self.cutoff}
 
     def start(self) -> None:
         """Submit a distillation.
@@ -151,10 +139,6 @@ class DistillModel(HasTraits):
         """
         when = "one comes with the first round"
         return use_trained(self.job.store, self.potential, when)
-
-    @observe("architecture")
-    def _offer_shape(self, _change: object) -> None:
-        self.shape.offer(shape_fields(self.architecture))
 
     def _read(self, _change: object = None) -> None:
         store = self.job.store

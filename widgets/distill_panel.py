@@ -21,7 +21,6 @@ from gnndesign_widgets.controls import (
     table,
 )
 from gnndesign_widgets.distill import DistillModel, students
-from gnndesign_widgets.network_shape import check_shape
 from gnndesign_widgets.options import OptionsForm
 
 _FEW_ATOMS = 16
@@ -62,9 +61,7 @@ class DistillPanel(ipw.VBox):
         cutoff = ipw.BoundedFloatText(
             min=0.5, max=20, step=0.5, description="Cutoff (Å)"
         )
-        self.shape = OptionsForm(
-            model.shape, lambda: check_shape(model.architecture, model.shape_options())
-        )
+        self.shape = model.shape_form()
         return [
             field(model, "architecture", kinds),
             field(model, "cutoff", cutoff),

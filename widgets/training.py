@@ -10,12 +10,10 @@ from traitlets import (
     Bool,
     Enum,
     Float,
-    HasTraits,
     Instance,
     Int,
     Tuple,
     Unicode,
-    observe,
 )
 
 from gnndesign.errors import GNNDesignError
@@ -35,7 +33,7 @@ from gnndesign_widgets.background import Background, Done
 from gnndesign_widgets.dataset_look import DatasetLook, data_path, look_at
 from gnndesign_widgets.figures import Build, Figures
 from gnndesign_widgets.jobs import JobModel
-from gnndesign_widgets.network_shape import shape_fields
+from gnndesign_widgets.network_shape import NetworkModel
 from gnndesign_widgets.options import OptionsModel, other_fields
 from gnndesign_widgets.potential import PotentialModel
 from gnndesign_widgets.training_reports import (
@@ -56,16 +54,13 @@ _OWN = (
 LABELS, FRONT = "Data", "Pareto front"
 
 
-class TrainingModel(HasTraits):
-    """What to train on what, the job that trains, and what has come of it.
+class TrainingModel(NetworkModel):
+    """A network, what it is trained on, the job that trains, and what has come of it.
 
     Attributes:
         data: file or folder of labelled structures.
         validation_share: of the data, to choose the best epoch by.
         split_by: a value of `SPLITS`.
-        architecture: of the network.
-        cutoff: Å, of the network.
-        shape: of the network; offers what there is to choose of `architecture`.
         epochs, batch_size, learning_rate, augment_rotations, symmetry_penalty, seed: of
             `Training`.
         patience: epochs without a better validation; 0 to go on.
@@ -86,8 +81,6 @@ class TrainingModel(HasTraits):
     data = Unicode("")
     validation_share = Float(0.1)
     split_by = Enum(list(SPLITS.values()), default_value="structure")
-    architecture = Unicode("invariant")
-    cutoff = Float(5.0)
     epochs = Int(100)
     batch_size = Int(4)
     learning_rate = Float(2e-3)
@@ -108,7 +101,6 @@ class TrainingModel(HasTraits):
         self._potential = potential
         self._background = Background()
         self._reader = ReportsReader()
-        self.shape = OptionsModel(shape_fields(self.architecture))
         self.loss = OptionsModel(fields_of(Loss))
         self.more = OptionsModel(other_fields(Training, _OWN))
         self.figures = Figures(title="Training")
@@ -131,14 +123,6 @@ class TrainingModel(HasTraits):
             seed=self.seed,
             options=self.training_options(),
         )
-
-    def shape_options(self) -> dict[str, Any]:
-        """What is chosen of the network.
-
-        Raises:
-            ParameterError: what was typed is no value of its field.
-        """
-        return self.shape.values() | {"cutoff": self.cutoff}
 
     def training_options(self) -> dict[str, Any]:
         """What differs from `Training()`.
@@ -244,10 +228,6 @@ class TrainingModel(HasTraits):
     def best(self) -> EpochReport | None:
         """The report of the best epoch so far."""
         return best_of(self.history)
-
-    @observe("architecture")
-    def _offer_shape(self, _change: object) -> None:
-        self.shape.offer(shape_fields(self.architecture))
 
     def _have_looked(self, look: DatasetLook | None, said: str) -> None:
         self.look = look

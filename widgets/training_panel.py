@@ -17,7 +17,7 @@ from gnndesign_widgets.controls import (
     heading,
     table,
 )
-from gnndesign_widgets.network_shape import check_shape, starts
+from gnndesign_widgets.network_shape import starts
 from gnndesign_widgets.options import OptionsForm
 from gnndesign_widgets.training import TrainingModel
 
@@ -66,9 +66,7 @@ class TrainingPanel(ipw.VBox):
             "cutoff",
             ipw.BoundedFloatText(min=0.5, max=20, step=0.5, description="Cutoff (Å)"),
         )
-        self.shape = OptionsForm(
-            model.shape, lambda: check_shape(model.architecture, model.shape_options())
-        )
+        self.shape = model.shape_form()
         return [self.architecture, self.cutoff, folded("Shape", self.shape)]
 
     def _training_fields(self) -> list[ipw.Widget]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gnndesign.errors import ParameterError
 from gnndesign.potentials.base import Potential
 from gnndesign.training.dataset_files import load_dataset
-from gnndesign.training.fine_tune import FINE_TUNING, FineTuner, default_frozen
+from gnndesign.training.fine_tune import FINE_TUNING, FineTuner, fine_tuning_of
 from gnndesign.training.plan import TrainingPlan, require_trainable, training_of
 
 
@@ -21,7 +21,7 @@ class FineTuningPlan:
 
     Attributes:
         plan: the data, and the potential to start from. Options that it does not name
-            are those of `FINE_TUNING`, and `frozen` that of `default_frozen`.
+            are those of `fine_tuning_of` the potential.
         replay: file or folder of structures with old labels, as `load_dataset` takes
             it; None for crystals of the library that the potential labels itself.
         replay_ratio: replay structures per new one; 0 for none.
@@ -93,9 +93,7 @@ class FineTuningPlan:
             start,
             data,
             validation,
-            training_of(
-                self.plan.options, replace(FINE_TUNING, frozen=default_frozen(start))
-            ),
+            training_of(self.plan.options, fine_tuning_of(start)),
             replay=replay,
             replay_ratio=self.replay_ratio,
             refit_shift=self.refit_shift,

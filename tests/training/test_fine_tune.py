@@ -16,8 +16,8 @@ from gnndesign.training.dataset import Dataset
 from gnndesign.training.evaluation import evaluate
 from gnndesign.training.fine_tune import (
     FineTuner,
-    default_frozen,
     fine_tune,
+    fine_tuning_of,
     fit_offset,
     with_offset,
 )
@@ -201,7 +201,9 @@ def test_frozen_weights_and_the_given_potential_stay_as_they_are(new):
     potential = new_potential(
         "equivariant", ["Ar", "Kr"], cutoff=6.0, channels=4, lmax=1, n_interactions=2
     )
-    assert default_frozen(potential) == ("embedding",)
+    assert fine_tuning_of(potential).frozen == ("embedding",)
+    invariant = new_potential("behler-parrinello", ["Ar"])
+    assert fine_tuning_of(invariant).frozen == ()
     before = {k: v.clone() for k, v in potential.network.state_dict().items()}
     frozen = ("embedding", "interactions.0")
     how = replace(HOW, epochs=1, frozen=frozen)

@@ -83,18 +83,23 @@ def test_what_is_set_is_what_is_fine_tuned(files):
     model = tuning(files)
     model.replay, model.refit_shift, model.seed = model.training.data, False, 5
     model.learning_rate = 1e-4
-    model.more.texts = {"frozen": "embedding", "loss.kind": "mae"}
+    model.more.texts = {"frozen": "interactions.0", "loss.kind": "mae"}
     model.training.split_by = "group"
     plan = model.plan()
     assert (plan.start, plan.replay) == (model.start_from, model.training.data)
     assert (plan.replay_ratio, plan.refit_shift, plan.epochs) == (0.5, False, 2)
     assert (plan.plan.split_by, plan.plan.validation_share) == ("group", 0.25)
     training = plan.plan.training
-    assert (training.learning_rate, training.frozen) == (1e-4, ("embedding",))
+    assert (training.learning_rate, training.frozen) == (1e-4, ("interactions.0",))
     assert (training.seed, plan.plan.seed) == (5, 5)
     assert training.loss.kind == "mae"
     # What is not typed is as for a fine-tuning, and shown so.
-    assert FineTunePanel(model).more.form.inputs["ema"].value == str(FINE_TUNING.ema)
+    inputs = FineTunePanel(model).more.form.inputs
+    assert inputs["ema"].value == str(FINE_TUNING.ema)
+    model.more.texts = {}
+    assert inputs["frozen"].value == "embedding"
+    inputs["frozen"].value = ""
+    assert model.plan().plan.options["frozen"] == ()
 
 
 def test_a_file_beside_the_notebook_is_known_to_a_worker_elsewhere(files, monkeypatch):

@@ -17,7 +17,7 @@ from gnndesign.training.options import Training
 from gnndesign.training.plan import training_of
 from gnndesign_widgets.data_section import DataSection
 from gnndesign_widgets.jobs import JobModel
-from gnndesign_widgets.network_shape import check_shape, starts
+from gnndesign_widgets.network_shape import starts
 from gnndesign_widgets.potential import PotentialModel, PotentialPanel
 from gnndesign_widgets.training import FRONT, LABELS, TrainingModel
 from gnndesign_widgets.training_panel import TrainingPanel
@@ -57,7 +57,7 @@ def test_the_shape_that_is_offered_first_is_one_of_that_architecture(name):
     assert model.shape.fields
     assert all(each.doc for each in model.shape.fields)
     assert model.shape_options() == {"cutoff": 5.0}
-    check_shape(name, model.shape_options())
+    model.check_shape()
     assert dict(starts())[ARCHITECTURES[name].title] == name
 
 
