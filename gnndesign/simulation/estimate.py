@@ -61,7 +61,7 @@ _ATOM_BYTES = {
 _TYPICAL = {
     "sevennet-0": (5.0, Linear(fixed=1.5e-3, per_atom=0.0, per_pair=6e-6)),
     "sevennet-l3i5": (5.0, Linear(fixed=2.5e-3, per_atom=0.0, per_pair=1e-5)),
-    "chgnet": (6.0, Linear(fixed=2e-2, per_atom=0.0, per_pair=1e-4)),
+    "chgnet": (6.0, Linear(fixed=1e-2, per_atom=0.0, per_pair=5e-5)),
     "lennard-jones": (8.5, Linear(fixed=2e-3, per_atom=0.0, per_pair=2e-7)),
 }
 """Cutoff in Å and s a step, as measured on a server processor with two cores."""
