@@ -30,7 +30,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
             "n_interactions": 3,
             "radial_hidden": (32,),
         },
-        "epochs": 150,
+        "epochs": 900,
         "learning_rate": 1e-2,
     },
     "invariant": {"shape": {}, "epochs": 150, "learning_rate": 3e-3},
