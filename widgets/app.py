@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import ipywidgets as ipw
 
@@ -24,17 +24,6 @@ from gnndesign_widgets.stage import Stage
 from gnndesign_widgets.structure import StructureModel, StructurePanel
 from gnndesign_widgets.symmetry import SymmetryModel
 from gnndesign_widgets.symmetry_panel import SymmetryPanel
-
-_TABS = (
-    "Structure",
-    "Potential",
-    "Relax",
-    "Dynamics",
-    "Properties",
-    "Search",
-    "Train",
-    "Symmetry",
-)
 
 _NARROW_TABS = """<style>
 .gnndesign-tabs.jupyter-widgets > .lm-TabBar .lm-TabBar-tab {
@@ -71,20 +60,19 @@ class Workbench(ipw.VBox):
         self.distilling = self.learning.distilling
         self.symmetry = SymmetryModel(self.structure)
         self.stage = Stage(self.structure)
-        self._symmetry_panel = SymmetryPanel(self.symmetry)
-        self.tabs = ipw.Tab(
-            [
-                StructurePanel(self.structure),
-                PotentialPanel(self.potential),
-                RelaxPanel(self.relax),
-                DynamicsPanel(self.dynamics),
-                PropertiesPanel(self.properties),
-                SearchPanel(self.search),
-                LearningPanel(self.learning),
-                self._symmetry_panel,
-            ],
-            titles=_TABS,
-        )
+        # A panel is made when its tab is first turned to: all of them are thousands of
+        # widgets, and a page that has to take them at once keeps its reader waiting.
+        self._panels: dict[str, Callable[[], ipw.Widget]] = {
+            "Structure": partial(StructurePanel, self.structure),
+            "Potential": partial(PotentialPanel, self.potential),
+            "Relax": partial(RelaxPanel, self.relax),
+            "Dynamics": partial(DynamicsPanel, self.dynamics),
+            "Properties": partial(PropertiesPanel, self.properties),
+            "Search": partial(SearchPanel, self.search),
+            "Train": partial(LearningPanel, self.learning),
+            "Symmetry": partial(SymmetryPanel, self.symmetry),
+        }
+        self.tabs = ipw.Tab([ipw.VBox() for _ in self._panels], titles=[*self._panels])
         self.tabs.layout.width = "42%"
         self.tabs.layout.min_width = "380px"
         self.tabs.add_class("gnndesign-tabs")
@@ -133,16 +121,33 @@ class Workbench(ipw.VBox):
         self.learning.attach_latest()
         running = [title for title, job in jobs.items() if job.active]
         running += ["Train"] if self.learning.active else []
-        self.tabs.selected_index = _TABS.index(running[0]) if running else 0
+        first = self.tabs.titles.index(running[0]) if running else 0
+        self.tabs.selected_index = first
+        self._panel()
         if not running:
             self.stage.show_structure()
 
+    @property
+    def _tab(self) -> str:
+        return self.tabs.titles[self.tabs.selected_index or 0]
+
+    def _panel(self) -> ipw.Widget:
+        """The one that is turned to; made if nobody has turned to it before."""
+        place = self.tabs.children[self.tabs.selected_index or 0]
+        if not place.children:
+            place.children = [self._panels[self._tab]()]
+        return place.children[0]
+
     def _turn_to_way(self, _change: object) -> None:
-        if _TABS[self.tabs.selected_index or 0] == "Train":
+        if self._tab == "Train":
             self.stage.show_figures(self.learning.figures)
 
-    def _turn_to(self, change: dict[str, Any]) -> None:
-        match _TABS[change["new"] or 0]:
+    def _turn_to(self, _change: object) -> None:
+        panel = self._panel()
+        if isinstance(panel, SymmetryPanel):
+            # Some may have been trained since.
+            panel.list_potentials()
+        match self._tab:
             case "Structure":
                 self.stage.show_structure()
             case "Relax" if self.relax.job.job_id:
@@ -156,7 +161,6 @@ class Workbench(ipw.VBox):
             case "Train":
                 self.stage.show_figures(self.learning.figures)
             case "Symmetry":
-                self._symmetry_panel.list_potentials()
                 self.stage.show_figures(self.symmetry.figures)
                 self.symmetry.wake()
             case _:

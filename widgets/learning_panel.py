@@ -2,39 +2,56 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import ipywidgets as ipw
 
 from gnndesign_widgets.controls import field
 from gnndesign_widgets.data_section import DataSection
 from gnndesign_widgets.distill_panel import DistillPanel
 from gnndesign_widgets.fine_tune_panel import FineTunePanel
-from gnndesign_widgets.learning import DISTILL, FINE_TUNE, NEW, WAYS, LearningModel
+from gnndesign_widgets.learning import DISTILL, FINE_TUNE, WAYS, LearningModel
 from gnndesign_widgets.training_panel import TrainingPanel
 
 
 class LearningPanel(ipw.VBox):
-    """What a person sees of a `LearningModel`."""
+    """What a person sees of a `LearningModel`.
+
+    Attributes:
+        way: chooses among the three.
+        data: what is learned from, unless it is made by a potential.
+    """
 
     def __init__(self, model: LearningModel) -> None:
         self._model = model
         way = ipw.Dropdown(options=WAYS, description="Learn from")
         self.way = field(model, "way", way)
         self.data = DataSection(model.training)
-        self.training = TrainingPanel(model.training)
-        self.tuning = FineTunePanel(model.tuning)
-        self.distilling = DistillPanel(model.distilling)
-        self._panels = {
-            NEW: self.training,
-            FINE_TUNE: self.tuning,
-            DISTILL: self.distilling,
-        }
-        super().__init__([self.way, self.data, *self._panels.values()])
+        super().__init__()
         model.observe(self._show, "way")
         self._show()
 
+    @cached_property
+    def training(self) -> TrainingPanel:
+        """Of a new network; like the other two, made when it is first shown."""
+        return TrainingPanel(self._model.training)
+
+    @cached_property
+    def tuning(self) -> FineTunePanel:
+        """Of a network that has learned already."""
+        return FineTunePanel(self._model.tuning)
+
+    @cached_property
+    def distilling(self) -> DistillPanel:
+        """Of a student of the potential in use."""
+        return DistillPanel(self._model.distilling)
+
     def _show(self, _change: object = None) -> None:
-        if self._model.way == FINE_TUNE:
+        way = self._model.way
+        if way == DISTILL:
+            self.children = [self.way, self.distilling]
+        elif way == FINE_TUNE:
             self.tuning.list_potentials()
-        self.data.layout.display = "none" if self._model.way == DISTILL else ""
-        for way, panel in self._panels.items():
-            panel.layout.display = "" if way == self._model.way else "none"
+            self.children = [self.way, self.data, self.tuning]
+        else:
+            self.children = [self.way, self.data, self.training]

@@ -122,6 +122,7 @@ class ChecksPanel(ipw.VBox):
         )
         self._model = model
         model.observe(self._show_problem, "problem")
+        self._show_problem()
 
     def _show_problem(self, _change: object = None) -> None:
         self.problem.refuse(self._model.problem)

@@ -53,6 +53,7 @@ class TrainingPanel(ipw.VBox):
         model.observe(self._show_picked, "picked")
         self._show_best()
         self._show_front()
+        self._show_picked()
 
     def _potential_fields(self) -> list[ipw.Widget]:
         model = self._model

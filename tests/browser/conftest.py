@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 sys.path.insert(0, str(Path(__file__).parent))
 
 from install_browser import REMEDY, find_browser
-from lab_page import run_all_cells
+from lab_page import run_all_cells, see_widgets
 from lab_server import LabServer, running_lab
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
@@ -134,11 +134,15 @@ def open_notebook(lab: LabServer, page: Page) -> Callable[[Path], Page]:
 def run_notebook(
     lab: LabServer, open_notebook: Callable[[Path], Page]
 ) -> Callable[[str, Sequence[str]], Page]:
-    """Write a notebook of code cells, open it and run it; wait until all have run."""
+    """Write a notebook of code cells, open it and run it; wait until all have run.
+
+    At least one of them shows a widget.
+    """
 
     def run_it(name: str, cells: Sequence[str]) -> Page:
         page = open_notebook(lab.write_notebook(name, cells))
         run_all_cells(page)
+        see_widgets(page)
         return page
 
     return run_it

@@ -51,19 +51,32 @@ def save_notebook(page: Page) -> None:
     expect(page.locator(".jp-mod-dirty")).to_have_count(0, timeout=15_000)
 
 
-def reopen(page: Page, *, timeout_s: float = 60) -> None:
-    """Load the page again, as a person does: once more where widgets are not found.
+def see_widgets(page: Page) -> None:
+    """Wait until the cells that ran show what they made; look again where they do not.
 
-    JupyterLab's widget manager now and then renders an output before it has asked the
-    kernel for its widgets, and leaves it at that; more often on a busy machine.
+    JupyterLab's widget manager now and then renders an output before it knows the
+    widgets of the kernel, and leaves it at that. A person loads the page again.
     """
-    found = page.locator(".jp-OutputArea-output .lm-TabBar").first
-    lost = page.get_by_text("Error displaying widget: model not found").first
+    if not _widgets_found(page, timeout_s=60):
+        save_notebook(page)
+        reopen(page)
+
+
+def reopen(page: Page) -> None:
+    """Load the page again, as a person does: once more where widgets are not found."""
     for _ in range(4):
         page.reload()
-        expect(found.or_(lost).first).to_be_visible(timeout=timeout_s * 1000)
-        if found.is_visible():
+        if _widgets_found(page, timeout_s=60):
             return
-        print("The widget manager lost the race; the page is loaded again.")  # noqa: T201
         page.wait_for_timeout(2000)
     raise AssertionError("Widgets were not found again in four attempts.")
+
+
+def _widgets_found(page: Page, *, timeout_s: float) -> bool:
+    found = page.locator(".jp-OutputArea-output canvas").first
+    lost = page.get_by_text("Error displaying widget: model not found").first
+    expect(found.or_(lost).first).to_be_visible(timeout=timeout_s * 1000)
+    if lost.is_visible():
+        print("The widget manager did not find its widgets.")  # noqa: T201
+        return False
+    return True

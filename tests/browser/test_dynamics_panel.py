@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from browser_pixels import pixels, wait_until_changed, wait_until_drawn
-from lab_page import save_notebook
+from lab_page import reopen, save_notebook
 from playwright.sync_api import Page, expect
 from workbench_page import SECOND, Bench
 
@@ -41,7 +41,7 @@ def test_a_ramp_with_rdf_and_msd_is_stopped_found_again_and_resumed(
     expect(ending.last).to_have_text(re.compile(r"after [\d,]+ steps"))
 
     save_notebook(page)
-    page.reload()
+    reopen(page)
     desk = Bench(page)
     wait_until_drawn(desk.canvas, timeout_s=60)
     desk.turn_to("Dynamics")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from browser_pixels import pixels, wait_until_changed, wait_until_drawn
-from lab_page import save_notebook
+from lab_page import reopen, save_notebook
 from lab_server import LabServer
 from playwright.sync_api import Locator, Page, expect
 from workbench_page import SECOND, Bench
@@ -79,7 +79,7 @@ def test_an_equation_of_state_is_run_looked_at_found_again_and_exported(
     assert ",silicon,Si2,sevennet-0," in line
 
     save_notebook(page)
-    page.reload()
+    reopen(page)
     desk = Bench(page)
     wait_until_drawn(desk.canvas, timeout_s=60)
     desk.turn_to("Properties")
@@ -121,7 +121,7 @@ def test_the_worst_mode_of_an_unstable_crystal_is_played_and_followed(
     expect(follow).to_be_disabled()
 
     save_notebook(page)
-    page.reload()
+    reopen(page)
     desk = Bench(page)
     wait_until_drawn(desk.canvas, timeout_s=60)
     desk.turn_to("Properties")

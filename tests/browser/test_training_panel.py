@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from browser_pixels import pixels, wait_until_changed, wait_until_drawn
-from lab_page import save_notebook
+from lab_page import reopen, save_notebook
 from lab_server import LabServer
 from playwright.sync_api import Page, expect
 from workbench_page import SECOND, Bench
@@ -36,7 +36,7 @@ def test_a_training_is_looked_at_run_used_and_found_again(
     use_it_to_relax(desk)
 
     save_notebook(page)
-    page.reload()
+    reopen(page)
     desk = Bench(page)
     wait_until_drawn(desk.canvas, timeout_s=60)
     desk.turn_to("Train")

@@ -15,7 +15,7 @@ from browser_pixels import (
     wait_until_changed,
     wait_until_drawn,
 )
-from lab_page import save_notebook
+from lab_page import reopen, save_notebook
 from playwright.sync_api import Locator, Page, expect
 
 RunNotebook = Callable[[str, Sequence[str]], Page]
@@ -144,7 +144,7 @@ def test_crystal_player_picking_live_and_reload(run_notebook: RunNotebook) -> No
     expect(page.locator(".report")).to_have_text("image b'PNG'", timeout=20_000)
     camera, molecule = check_camera_stays_when_atoms_come_and_go(page)
     save_notebook(page)
-    page.reload()
+    reopen(page)
     wait_until_steady(page)
     assert ask_scene(page, "scene.camera()") == pytest.approx(camera, abs=1e-3)
     wait_until_alike(canvas_of(page), molecule)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from browser_pixels import pixels, wait_until_changed, wait_until_drawn
-from lab_page import run_all_cells, save_notebook
+from lab_page import reopen, run_all_cells, save_notebook, see_widgets
 from lab_server import LabServer
 from playwright.sync_api import Page, expect
 from workbench_page import SECOND, Bench
@@ -25,6 +25,7 @@ def bench(lab: LabServer, open_notebook: Callable[[Path], Page]) -> tuple[Bench,
     shutil.copy(NOTEBOOKS / path.name, path)
     page = open_notebook(path)
     run_all_cells(page)
+    see_widgets(page)
     return Bench(page), path
 
 
@@ -77,7 +78,7 @@ def test_a_file_is_uploaded_relaxed_set_in_motion_stopped_and_found_again(
     desk.expect_state(r"^stopped", within_s=5)
 
     save_notebook(desk.page)
-    desk.page.reload()
+    reopen(desk.page)
     desk = Bench(desk.page)
     wait_until_drawn(desk.canvas, timeout_s=60)
     desk.turn_to("Dynamics")
@@ -121,3 +122,4 @@ def restart_and_run_all(page: Page) -> None:
     prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
     expect(prompt).to_have_text(re.compile(r"\*"), timeout=30 * SECOND)
     expect(prompt).to_have_text(re.compile(r"\d"), timeout=120 * SECOND)
+    see_widgets(page)
