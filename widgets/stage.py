@@ -147,7 +147,7 @@ class Stage(ipw.VBox):
         frames = figures.frames
         atoms, before = frames[0] if frames else figures.atoms, self._atoms_shown
         if atoms is not None and atoms is not before:
-            same = before is not None and len(before) == len(atoms)
+            same = before is not None and str(before.symbols) == str(atoms.symbols)
             self.viewer.view.show(frames or atoms, keep_camera=same)
             self._atoms_shown = atoms
         self._loop(on=figures.is_played)

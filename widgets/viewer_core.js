@@ -123,9 +123,10 @@ function structureScene(NGL, stage, send) {
     box.expandByScalar(0.8);                       // spheres reach beyond their centers
     shape.boundingBox.copy(box);
     shape.boundingBox.getCenter(shape.center);
-    for (const name in layers) {
-      for (const geometry of geometries(layers[name].buffer)) geometry.boundingBox = box.clone();
-    }
+    // Meshes have geometries that their buffers do not know of, with boxes of their own.
+    viewer.modelGroup.traverse(({geometry}) => {
+      if (geometry) geometry.boundingBox = box.clone();
+    });
     viewer.updateBoundingBox();
   }
 

@@ -108,6 +108,9 @@ def molecule():
     from ase.build import molecule
     view.show(molecule('C6H6'), keep_camera=True)
 
+def lonely():
+    view.show(Atoms('Cs', cell=[4, 4, 4], positions=[[2, 2, 2]], pbc=True))
+
 def live():
     def run():
         for k in range(300):
@@ -127,7 +130,7 @@ def image():
     view.request_image(lambda png: setattr(report, 'value', f'image {png[1:4]}'))
 
 view.on_pick(said)
-actions = [button(f.__name__, f) for f in (halve, molecule, live, image, view.clear)]
+actions = [button(f.__name__, f) for f in (halve, molecule, lonely, live, image, view.clear)]
 display(panel, ipywidgets.HBox(actions), report)
 """
 
@@ -142,6 +145,7 @@ def test_crystal_player_picking_live_and_reload(run_notebook: RunNotebook) -> No
     check_live_frames_are_gated(page)
     page.click("button:has-text('image')")
     expect(page.locator(".report")).to_have_text("image b'PNG'", timeout=20_000)
+    check_another_structure_is_centered(page)
     camera, molecule = check_camera_stays_when_atoms_come_and_go(page)
     save_notebook(page)
     reopen(page)
@@ -207,6 +211,17 @@ def check_live_frames_are_gated(page: Page) -> None:
     assert asked >= 300
     assert drawn == sent
     assert 3 < sent < 0.8 * asked
+
+
+def check_another_structure_is_centered(page: Page) -> None:
+    page.click("button:has-text('lonely')")
+    caption = page.locator(".gnndesign-view-caption")
+    expect(caption).to_have_text("Cs · 1 atom", timeout=20_000)
+    wait_until_steady(page)
+    canvas = canvas_of(page).first.bounding_box()
+    assert canvas is not None
+    middle = [canvas["width"] / 2, canvas["height"] / 2]
+    assert ask_scene(page, "scene.project(0)") == pytest.approx(middle, abs=5)
 
 
 def check_camera_stays_when_atoms_come_and_go(

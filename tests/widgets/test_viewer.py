@@ -71,7 +71,7 @@ def test_only_the_newest_of_many_live_frames_is_sent(view: StructureView) -> Non
     browser.ready()
     for n in range(1, 30):
         view.live(Atoms(f"H{n}", positions=np.arange(3 * n).reshape(n, 3)))
-    assert browser.captions == ["", "H · 1 atoms · live"]
+    assert browser.captions == ["", "H · 1 atom · live"]
     browser.draw()
     assert browser.captions[-1] == "H29 · 29 atoms · live"
     browser.draw()
