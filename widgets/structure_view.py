@@ -227,7 +227,10 @@ class StructureView(NGLCanvas):
         )
 
     def _caption(self, atoms: ase.Atoms) -> str:
-        parts = [self._formula(atoms), f"{len(atoms)} atom{'' if len(atoms) == 1 else 's'}"]
+        parts = [
+            self._formula(atoms),
+            f"{len(atoms)} atom{'' if len(atoms) == 1 else 's'}",
+        ]
         if self._live is not None:
             parts.append("live")
         elif self.max_frame > 0:
