@@ -11,14 +11,17 @@ from ase.data import chemical_symbols
 from traitlets import HasTraits, Instance, Unicode, observe
 
 from gnndesign.errors import GNNDesignError, MissingDependencyError
+from gnndesign.plots.teaching import error_text
 from gnndesign.potentials.base import Card
 from gnndesign.potentials.catalog import (
     choose_device,
     list_potentials,
     potential_card,
 )
-from gnndesign.properties.measured_errors import measured
-from gnndesign_widgets.controls import Message, field, labeled
+from gnndesign.properties.measured_errors import validations_of
+from gnndesign.properties.reference_sets import reference_set
+from gnndesign.properties.validation_result import Validation
+from gnndesign_widgets.controls import Message, field, labeled, table
 from gnndesign_widgets.trained import potential_label
 
 AUTOMATIC = "auto"
@@ -161,7 +164,6 @@ def card_html(card: Card) -> str:
         "Elements": f"{len(card.elements)}: {elements}",
         "Checksum": f"SHA-256 {card.checksum[:16]}…",
         "Cite": card.citation,
-        "Measured": " ".join(measured(card.name, card.checksum)) or "nothing yet",
         "Good to know": " ".join(card.notes),
     }
     cells = "".join(
@@ -169,4 +171,26 @@ def card_html(card: Card) -> str:
         f"<b>{html.escape(name)}</b></td><td>{html.escape(value)}</td></tr>"
         for name, value in rows.items()
     )
-    return f"<table style='line-height:1.35'>{cells}</table>"
+    about = f"<table style='line-height:1.35'>{cells}</table>"
+    return about + "".join(map(_errors_html, validations_of(card.name, card.checksum)))
+
+
+def _errors_html(found: Validation) -> str:
+    """How far a potential is from one set of references."""
+    title = f"{reference_set(found.reference_set).title} ({found.level})"
+    rows = [
+        [
+            ", ".join(filter(None, (errors.name, errors.group))),
+            error_text(errors.mean_absolute),
+            error_text(errors.median_absolute),
+            errors.unit,
+            f"{errors.n} of {errors.n + errors.failed}",
+            "" if errors.published is None else f"{errors.published:g}",
+        ]
+        for errors in found.errors
+        if errors.n
+    ]
+    head = ["Error", "mean", "median", "", "known of", "published"]
+    if not any(row[-1] for row in rows):
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    return f"<div><b>{html.escape(title)}</b></div>{table(head, rows)}"

@@ -21,6 +21,8 @@ _WRAPPED = """<style>
 .gnndesign-choices .jupyter-widgets label, .gnndesign-choices .jupyter-widgets span {
     white-space: normal; line-height: 15px;
 }
+.gnndesign-choices .widget-checkbox { height: auto; min-height: 28px; }
+.gnndesign-choices label.widget-label-basic { padding-left: 20px; text-indent: -20px; }
 </style>"""
 """Long titles go on in a second line."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -12,6 +13,8 @@ import pytest
 
 from gnndesign.errors import GNNDesignError, StructureError, UnsupportedElementError
 from gnndesign.jobs.spec import JobKind
+from gnndesign.plots.teaching import error_text
+from gnndesign.properties.measured_errors import validations_of
 from gnndesign_widgets.controls import RunBar
 from gnndesign_widgets.dynamics import DynamicsModel
 from gnndesign_widgets.jobs import JobModel
@@ -102,6 +105,19 @@ def test_the_card_is_shown_and_the_device_named():
     assert "SevenNet-0" in panel.card.value
     assert "MIT" in panel.card.value
     assert model.resolved_device in panel.message.value
+    (measured,) = (
+        found
+        for found in validations_of(model.name, model.card.checksum)
+        if found.reference_set == "delta"
+    )
+    (errors,) = (
+        each
+        for each in measured.errors
+        if each.key == "bulk_modulus_GPa" and not each.group
+    )
+    row = (error_text(errors.mean_absolute), error_text(errors.median_absolute), "GPa")
+    cells = [">Bulk modulus<", *(f">{cell}<" for cell in row)]
+    assert re.search(".*?".join(cells), panel.card.value)
     model.name = "chgnet"
     assert "CHGNet" in panel.card.value
 
