@@ -172,7 +172,8 @@ def card_html(card: Card) -> str:
         for name, value in rows.items()
     )
     about = f"<table style='line-height:1.35'>{cells}</table>"
-    return about + "".join(map(_errors_html, validations_of(card.name, card.checksum)))
+    found = validations_of(card.name, card.checksum)
+    return about + ("".join(map(_errors_html, found)) or "<i>Not validated yet.</i>")
 
 
 def _errors_html(found: Validation) -> str:
@@ -185,7 +186,9 @@ def _errors_html(found: Validation) -> str:
             error_text(errors.median_absolute),
             errors.unit,
             f"{errors.n} of {errors.n + errors.failed}",
-            "" if errors.published is None else f"{errors.published:g}",
+            ""
+            if errors.published is None
+            else f"{errors.published:g} ({errors.published_source})",
         ]
         for errors in found.errors
         if errors.n
