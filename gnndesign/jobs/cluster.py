@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -219,12 +219,13 @@ def _start(settings: ClusterSettings) -> Any:
         from distributed import LocalCluster
 
         # Dask's types do not allow for None.
-        without: dict[str, Any] = {"dashboard_address": None, "memory_limit": None}
+        unlimited: dict[str, Any] = {"memory_limit": None}
         return LocalCluster(
             n_workers=settings.n_workers,
             threads_per_worker=1,
             processes=True,
-            **without,
+            dashboard_address=_ANY_PORT,
+            **unlimited,
         )
     if settings.address == "ssh":
         try:
@@ -277,17 +278,21 @@ def _pass_on(promised: Future[Any], going: Any) -> None:
     """What became of a call of Dask, to the future that was promised."""
     if not promised.set_running_or_notify_cancel():
         return
-    if going.status == "finished":
-        try:
-            promised.set_result(going.result())
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
-            promised.set_exception(error)
-    elif going.status == "error":
-        promised.set_exception(going.exception())
-    else:
+    # A result is gone with the worker that had it, and Dask computes it again. That may
+    # take long, and one thread of Dask serves all who wait like this.
+    threading.Thread(target=_fetch, args=(promised, going), daemon=True).start()
+
+
+def _fetch(promised: Future[Any], going: Any) -> None:
+    """Wait for a result; whatever comes instead is the answer."""
+    try:
+        promised.set_result(going.result())
+    except CancelledError:
         promised.set_exception(
             BrokenExecutor("the scheduler of the cluster has forgotten the call")
         )
+    except Exception as error:  # noqa: BLE001 - of the call, or of Dask
+        promised.set_exception(error)
 
 
 def _missing(error: ModuleNotFoundError) -> MissingDependencyError:

@@ -1,17 +1,18 @@
 """Calls on Dask's workers: made once each, wherever, whoever dies."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import BrokenExecutor, Executor, wait
+from concurrent.futures import BrokenExecutor, Executor, Future, wait
 
 import dask
 import pytest
 from cluster_calls import die_unless_others_did, fail, overlap, process_id
 
 from gnndesign.errors import JobError, MissingDependencyError, ParameterError
-from gnndesign.jobs.cluster import ClusterSettings, connect
+from gnndesign.jobs.cluster import ClusterSettings, _alone, _pass_on, connect
 from gnndesign.jobs.devices import take_device
 
 
@@ -30,6 +31,12 @@ def test_workers_are_other_processes(cluster):
     assert len(found) == 3
     assert os.getpid() not in found
     assert list(cluster.map(abs, [-1, 2])) == [1, 2]
+
+
+def test_there_may_be_two_clusters_on_a_machine(cluster):
+    with connect("local:1") as other:
+        assert other.submit(abs, -1).result(timeout=60) == 1
+    assert cluster.submit(abs, -2).result(timeout=60) == 2
 
 
 def test_the_same_call_twice_is_made_twice(cluster, tmp_path):
@@ -58,6 +65,19 @@ def test_a_call_whose_worker_dies_is_made_by_another(cluster, tmp_path):
     others = [cluster.submit(process_id, 0.1) for _ in range(6)]
     assert call.result(timeout=100) == 2
     assert all(other.result(timeout=60) for other in others)
+
+
+def test_a_result_that_dies_with_its_worker_is_computed_again(cluster):
+    going = cluster._client.submit(_alone, process_id, (1.0,), {}, pure=False)
+    worker = going.result(timeout=60)
+    os.kill(worker, signal.SIGKILL)
+    end = time.monotonic() + 60
+    while going.status != "lost":
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    promised = Future()
+    _pass_on(promised, going)
+    assert promised.result(timeout=60) != worker
 
 
 def test_a_call_that_kills_every_worker_is_given_up(cluster, tmp_path):
