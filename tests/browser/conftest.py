@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 sys.path.insert(0, str(Path(__file__).parent))
 
 from install_browser import REMEDY, find_browser
-from lab_page import run_all_cells, see_widgets
+from lab_page import run_all_cells
 from lab_server import LabServer, running_lab
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
@@ -142,7 +142,6 @@ def run_notebook(
     def run_it(name: str, cells: Sequence[str]) -> Page:
         page = open_notebook(lab.write_notebook(name, cells))
         run_all_cells(page)
-        see_widgets(page)
         return page
 
     return run_it

@@ -12,7 +12,7 @@ STDERR = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]
 
 
 def run_all_cells(page: Page, *, timeout_s: float = 120) -> None:
-    """Click on Run All Cells, and wait until every cell has run without an error."""
+    """Click on Run All Cells; wait until all ran without an error and show widgets."""
     prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
     for _ in range(5):
         accept_dialogs(page)
@@ -29,6 +29,7 @@ def run_all_cells(page: Page, *, timeout_s: float = 120) -> None:
     while time.monotonic() < end:
         assert failures.count() == 0, failures.first.inner_text()
         if all(re.search(r"\d", text) for text in prompts.all_inner_texts()):
+            see_widgets(page)
             return
         page.wait_for_timeout(200)
     raise AssertionError(f"Cells still running after {timeout_s} s.")

@@ -25,7 +25,6 @@ def bench(lab: LabServer, open_notebook: Callable[[Path], Page]) -> tuple[Bench,
     shutil.copy(NOTEBOOKS / path.name, path)
     page = open_notebook(path)
     run_all_cells(page)
-    see_widgets(page)
     return Bench(page), path
 
 

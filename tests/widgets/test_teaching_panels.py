@@ -13,9 +13,7 @@ from gnndesign.plots.teaching import error_text
 from gnndesign.potentials.architectures import new_potential
 from gnndesign.potentials.catalog import load_potential
 from gnndesign.potentials.files import save_potential
-from gnndesign.properties.catalog import PROPERTIES, property_class
 from gnndesign.training.fine_tune import FINE_TUNING
-from gnndesign_widgets.app import Workbench
 from gnndesign_widgets.distill import ROUNDS, DistillModel, students
 from gnndesign_widgets.distill_panel import DistillPanel
 from gnndesign_widgets.fine_tune import ERRORS, FineTuneModel
@@ -255,22 +253,3 @@ def test_the_panel_shows_what_is_chosen_alone(desk, argon_potential):
         assert list(panel.children) == [panel.way, *data, shown]
     panel.data.data.value = "silicon.xyz"
     assert model.tuning.training.data == "silicon.xyz"
-
-
-@pytest.mark.usefixtures("home")
-def test_the_stage_follows_what_is_chosen_in_the_train_tab():
-    for kind in PROPERTIES:
-        # Python 3.11 cannot compile what the type checker has rewritten in two threads
-        # at once, and the workbench imports these in one of its own.
-        property_class(kind)
-    bench = Workbench()
-    bench.tabs.selected_index = bench.tabs.titles.index("Train")
-    for way, figures in (
-        (DISTILL, bench.distilling.figures),
-        (FINE_TUNE, bench.tuning.figures),
-    ):
-        bench.learning.way = way
-        assert bench.stage._figures is figures
-    bench.tabs.selected_index = 0
-    bench.learning.way = NEW
-    assert bench.stage._figures is None

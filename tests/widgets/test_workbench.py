@@ -12,11 +12,11 @@ from gnndesign.properties.catalog import PROPERTIES, property_class
 from gnndesign.search.space import space_kinds
 from gnndesign.simulation.dynamics import ENSEMBLES
 from gnndesign_widgets.app import Workbench
-from gnndesign_widgets.learning import DISTILL
+from gnndesign_widgets.learning import DISTILL, FINE_TUNE, NEW
 from gnndesign_widgets.relax import CELLS
 
-# What a page can take at once without its reader waiting; all panels are five times more.
-WIDGETS_AT_FIRST = 600
+# Layouts and styles not counted; with all panels there are nearly 600.
+WIDGETS_AT_FIRST = 200
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -73,6 +73,19 @@ def test_a_panel_made_late_shows_what_one_made_early_shows(bench, wait_for):
         late = ipw.VBox([bench._panels[title]()])
         # What a run costs is estimated meanwhile.
         wait_for(lambda late=late, place=place: looks(late) == looks(place), 10)
+
+
+def test_the_stage_follows_what_is_chosen_in_the_train_tab(bench):
+    bench.tabs.selected_index = bench.tabs.titles.index("Train")
+    for way, figures in (
+        (DISTILL, bench.distilling.figures),
+        (FINE_TUNE, bench.tuning.figures),
+    ):
+        bench.learning.way = way
+        assert bench.stage._figures is figures
+    bench.tabs.selected_index = 0
+    bench.learning.way = NEW
+    assert bench.stage._figures is None
 
 
 def parts(widget: ipw.Widget, *, hidden: bool = True) -> Iterator[ipw.Widget]:
